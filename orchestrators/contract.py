@@ -1,0 +1,93 @@
+"""What a plugin implements and what it is given. Import-light: no engine, no SDK."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from schemas.problem import Problem
+from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, StartAck
+from schemas.validation import ValidateRequest, ValidationVerdict
+
+if TYPE_CHECKING:
+    from orchestrators.pool import EnginePool
+    from orchestrators.registrar import Registrar
+
+PLUGIN_API_VERSION = 1
+ENTRY_POINT_GROUP = "mthds_rpc.plugins"
+
+EventSink = Callable[[RunEvent], None]
+"""Takes each event of a run, in order; must not block. `None` in its place means nobody listens and nothing is paid."""
+
+
+class RunLedger(Protocol):
+    """What an orchestrator remembers of its runs. Every method raises `ProblemError` coded `run.not_found` for a stranger."""
+
+    async def get(self, run_id: str) -> RunRecord: ...
+
+    async def list(self, query: RunQuery) -> RunPage: ...
+
+    async def result(self, run_id: str, wait_s: float) -> RunResult:
+        """The result, or the run's own problem raised; `run.not_finished` if it is still going after `wait_s` seconds."""
+        ...
+
+    async def cancel(self, run_id: str) -> RunRecord: ...
+
+    def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
+        """Events with `seq` greater than `after`, then live ones, to the end of the run."""
+        ...
+
+
+class Orchestrator(Protocol):
+    """One way to run a method. anyio cancellation of `execute` cancels the run where the caller owns it."""
+
+    @property
+    def ledger(self) -> RunLedger: ...
+
+    async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
+        """Run to the end. Raises `ProblemError`, or anything an error mapper of the same plugin knows."""
+        ...
+
+    async def start(self, run: RunRequest) -> StartAck:
+        """Return once the run is safe. Never called where `supports_fire_and_forget` is false."""
+        ...
+
+
+class BundleValidator(Protocol):
+    """Judges a method. A verdict is a value; raising means that no verdict could be produced."""
+
+    async def validate(self, request: ValidateRequest) -> ValidationVerdict: ...
+
+
+@dataclass(frozen=True)
+class PluginContext:
+    """What a factory gets on first use."""
+
+    settings: Mapping[str, Any]
+    """The plugin's merged `rpc_<name>.toml`; empty where it ships none."""
+    state_dir: Path
+    """The user's state directory of mthds-rpc, absolute; not yet created."""
+    pool: "EnginePool"
+    logger: logging.Logger
+    mode: str
+    """The token that is being resolved: one factory may serve several."""
+
+
+OrchestratorFactory = Callable[[PluginContext], Orchestrator]
+ValidatorFactory = Callable[[PluginContext], BundleValidator]
+ExceptionThunk = Callable[[], type[BaseException]]
+"""Returns the exception type; a thunk so that registering imports nothing."""
+ToProblem = Callable[[BaseException], Problem]
+Teardown = Callable[[], Awaitable[None] | None]
+
+
+class Plugin(Protocol):
+    """The object behind an entry point of the group `mthds_rpc.plugins`."""
+
+    name: str
+    targets_api: int
+
+    def register(self, registrar: "Registrar") -> None:
+        """Side-effect free and import-light."""
+        ...

@@ -1,0 +1,1 @@
+"""Every shape on the wire and between processes."""

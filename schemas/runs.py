@@ -1,0 +1,151 @@
+"""A run: what is asked, what happens, what comes of it."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from schemas.base import Closed, Open
+from schemas.method_source import MethodSource
+from schemas.problem import Problem
+
+Include = Literal["graph", "usage", "working_memory"]
+RunMode = Literal["live", "dry"]
+
+
+class RunState(StrEnum):
+    """The MTHDS registry's run states."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMED_OUT = "TIMED_OUT"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+class RunRequest(Closed):
+    """One run, complete and pinned: everything that was a path has been read and inlined."""
+
+    run_id: str
+    method: MethodSource
+    orchestration_mode: str
+    pipe_code: str | None = None
+    inputs: dict[str, Any] | None = None
+    output_name: str | None = None
+    output_multiplicity: bool | int | None = None
+    dynamic_output_concept_ref: str | None = None
+    run_mode: RunMode = "live"
+    include: Annotated[list[Include], Field(default_factory=list)]
+    created_at: float
+    """Seconds since the epoch."""
+    deadline: float | None = None
+    """Absolute, seconds since the epoch; a run still going then ends as `run.timed_out`."""
+
+
+class RunEvent(Open):
+    """One thing that happened in a run. `seq` counts from 1 without gaps within a run."""
+
+    run_id: str
+    seq: int
+    kind: Literal["run_started", "pipe_started", "pipe_completed", "pipe_failed", "pipe_skipped", "run_ended"]
+    at: float
+    """Seconds since the epoch."""
+    pipe: str | None = None
+    node_id: str | None = None
+    parent_node_id: str | None = None
+    started: int = 0
+    """Pipes started so far in this run."""
+    ended: int = 0
+    """Pipes ended so far in this run."""
+    attempt: int = 1
+    message: str | None = None
+    problem: Problem | None = None
+
+
+class ModelUsage(Open):
+    """Tokens one model took in a run. `cost_usd` is null where no price is known, 0 where it is free."""
+
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Usage(Open):
+    """What a run consumed. `cost_usd` is null when any model has no price."""
+
+    models: Annotated[list[ModelUsage], Field(default_factory=list)]
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class RunResult(Open):
+    """A completed run. `output` is the main output's content alone, as the protocol dumps it (`{"text": …}` for a Text)."""
+
+    pipeline_run_id: str
+    orchestration_mode: str
+    state: RunState = RunState.COMPLETED
+    created_at: str
+    """ISO 8601, UTC."""
+    finished_at: str | None = None
+    main_stuff_name: str | None = None
+    concept: str | None = None
+    """The concept of the main output, `domain.Concept`."""
+    output: Any = None
+    usage: Usage | None = None
+    graph: dict[str, Any] | None = None
+    pipe_output: dict[str, Any] | None = None
+    run_mode: RunMode = "live"
+    next_call: dict[str, Any] | None = None
+    """Set when `wait_s` ran out first: the method and params to call next."""
+
+
+class StartAck(Open):
+    """The run is safe: what the orchestrator promises it will finish."""
+
+    pipeline_run_id: str
+    orchestration_mode: str
+    state: RunState
+    created_at: str
+    worker_alive: bool | None = None
+
+
+class RunRecord(Open):
+    """A run as its ledger knows it."""
+
+    pipeline_run_id: str
+    orchestration_mode: str
+    state: RunState
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    pipe: str | None = None
+    method: str | None = None
+    """A short name for the method, for lists."""
+    attempt: int = 1
+    problem: Problem | None = None
+    event_count: int = 0
+
+
+class RunQuery(Closed):
+    """A page of a ledger, newest first."""
+
+    state: RunState | None = None
+    method: str | None = None
+    since: float | None = None
+    """Seconds since the epoch."""
+    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+
+
+class RunPage(Open):
+    """One page; `next_cursor` is absent on the last."""
+
+    runs: list[RunRecord]
+    next_cursor: str | None = None
