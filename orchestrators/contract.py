@@ -22,14 +22,14 @@ EventSink = Callable[[RunEvent], None]
 
 
 class RunLedger(Protocol):
-    """What an orchestrator remembers of its runs. Every method raises `ProblemError` coded `run.not_found` for a stranger."""
+    """What an orchestrator remembers of its runs. Every method raises `run.not_found` for a stranger."""
 
     async def get(self, run_id: str) -> RunRecord: ...
 
     async def list(self, query: RunQuery) -> RunPage: ...
 
     async def result(self, run_id: str, wait_s: float) -> RunResult:
-        """The result, or the run's own problem raised; `run.not_finished` if it is still going after `wait_s` seconds."""
+        """The result, or the run's own problem raised; `run.not_finished` after `wait_s` seconds without an end."""
         ...
 
     async def cancel(self, run_id: str) -> RunRecord: ...

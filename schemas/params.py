@@ -7,10 +7,10 @@ from pydantic import ConfigDict, Field
 from schemas.base import Closed
 from schemas.runs import Include, RunMode, RunState
 
-RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 
 RunId = Annotated[
-    str, Field(pattern=RUN_ID_PATTERN, description="A run id: letters, digits and `._:-`, at most 128 characters.")
+    str, Field(pattern=RUN_ID_PATTERN, description="A run id: letters, digits, `_` and `-`, at most 128 characters.")
 ]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -53,12 +53,8 @@ class MethodParams(WireParams):
         dict[str, FileParam] | None,
         Field(description="The method's files: tree path -> text, `{base64}`, or `{path}` inside the workspace."),
     ] = None
-    method: Annotated[
-        str | None, Field(description="A `.mthds` file or a method folder inside the workspace.")
-    ] = None
-    mthds_contents: Annotated[
-        list[str] | None, Field(min_length=1, description="The texts of loose bundles.")
-    ] = None
+    method: Annotated[str | None, Field(description="A `.mthds` file or a method folder inside the workspace.")] = None
+    mthds_contents: Annotated[list[str] | None, Field(min_length=1, description="The texts of loose bundles.")] = None
     dependencies: Annotated[
         dict[str, dict[str, FileParam]] | None,
         Field(description="Packages the method names by address: address -> its files."),
@@ -83,9 +79,7 @@ class RunParams(MethodParams):
     run_mode: Annotated[
         RunMode | None, Field(description="`dry` calls no model and runs no Python: outputs are made up.")
     ] = None
-    include: Annotated[
-        list[Include] | None, Field(description="What to add to the result besides the output.")
-    ] = None
+    include: Annotated[list[Include] | None, Field(description="What to add to the result besides the output.")] = None
     timeout_s: Annotated[Seconds | None, Field(description="Seconds until the run ends as `run.timed_out`.")] = None
     run_id: Annotated[RunId | None, Field(description="The caller's own id for the run.")] = None
     pipeline_run_id: Annotated[RunId | None, Field(description="The protocol's name for `run_id`.")] = None
@@ -108,9 +102,7 @@ class ValidateParams(MethodParams):
     """`validate`: judge a method without running it."""
 
     allow_signatures: Annotated[bool, Field(description="Dry-run pipes that are only declared.")] = False
-    include: Annotated[
-        list[Literal["graph"]] | None, Field(description="`graph` adds the dry-run graph.")
-    ] = None
+    include: Annotated[list[Literal["graph"]] | None, Field(description="`graph` adds the dry-run graph.")] = None
     graph_pipe_code: Annotated[
         str | None, Field(min_length=1, description="The pipe to draw; else the entry pipe.")
     ] = None

@@ -1,0 +1,269 @@
+"""Running a method: load or reuse its library, build the job, run it, shape what comes out."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mthds.protocol.problem.registry import CoreCode
+from pipelex.base_exceptions import PipelexError
+from pipelex.config import get_config
+from pipelex.core.qualified_ref import QualifiedRef
+from pipelex.graph.graph_tracer_manager import GraphTracerManager
+from pipelex.interpreter_hub import (
+    get_required_entry_pipe,
+    get_required_pipe,
+    get_selectable_own_pipe_refs,
+)
+from pipelex.pipe_run.pipe_job import PipeJob
+from pipelex.pipe_run.pipe_router import PipeRouter
+from pipelex.pipe_run.pipe_run import PipeRun
+from pipelex.pipeline.exceptions import PipeExecutionError, PipelineExecutionError
+from pipelex.pipeline.execution_seams import prepare_pipe_job
+from pipelex.reporting.usage_records import TokensUsageRecord, dump_tokens_usage_records, make_tokens_usage_record
+from pipelex.runtime_bridge.serialization import resolve_main_stuff_root_key
+from pipelex.runtime_hub import get_report_delegate, scoped_event_log
+from pipelex.system.configuration.configs import PipelineExecutionConfig
+from pipelex.system.pipe_run_mode import PipeRunMode
+from pipelex.system.storage_scope import LOCAL_USER_ID
+
+from orchestrators.engine.events import RunEventLog
+from orchestrators.engine.libraries import LibraryCache, LoadedLibrary, entry_pipe_ref
+from schemas.problem import problem_error
+from schemas.runs import ModelUsage, RunEvent, RunRequest, RunResult, Usage
+
+if TYPE_CHECKING:
+    from pipelex.core.pipes.pipe_output import PipeOutput
+    from pipelex.pipe_machinery.pipe_abstract import PipeAbstract
+    from pipelex.system.trace_context import TraceContext
+
+# Objects under these keys would be rebuilt as Python classes by Pipelex's own decoder.
+_RESERVED_INPUT_KEYS = frozenset({"__class__", "__module__"})
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A job ready to be handed to whatever runs it."""
+
+    job: PipeJob
+    library: LoadedLibrary
+    event_log: RunEventLog | None
+
+
+async def execute(
+    libraries: LibraryCache,
+    run: RunRequest,
+    digest: str,
+    listener: Callable[[RunEvent], None] | None,
+    begun: Callable[[], None],
+) -> RunResult:
+    """Run on this machine. `begun` is called once, before the first pipe."""
+    async with prepared(libraries, run, digest, listener) as prepared_run:
+        begun()
+        try:
+            output = await PipeRun(pipe_router=PipeRouter()).run(pipe_job=prepared_run.job)
+        except PipelexError as error:
+            raise PipelineExecutionError.make_for_run_failure(
+                failure=error,
+                run_mode=prepared_run.job.pipe_run_params.run_mode,
+                entry_pipe_code=prepared_run.job.pipe.code,
+                output_name=prepared_run.job.output_name,
+            ) from error
+        return result_of(run, output)
+
+
+async def check(libraries: LibraryCache, run: RunRequest, digest: str) -> None:
+    """Load the method and find its entry pipe; raises what a run of it would raise before its first pipe."""
+    async with libraries.using(run.method, digest) as library:
+        await _entry_pipe(library, run.pipe_code)
+
+
+@asynccontextmanager
+async def prepared(
+    libraries: LibraryCache, run: RunRequest, digest: str, listener: Callable[[RunEvent], None] | None
+) -> AsyncIterator[PreparedRun]:
+    """The job of `run`, with its library current and its trace open for the block."""
+    _refuse_reserved_keys(run.inputs)
+    async with libraries.using(run.method, digest) as library:
+        pipe = await _entry_pipe(library, run.pipe_code)
+        graph = "graph" in run.include
+        usage = "usage" in run.include
+        event_log = RunEventLog(run.run_id, listener, keep=graph or usage) if graph or usage or listener else None
+        with _traced(run, pipe, event_log) as trace_context:
+            job = await prepare_pipe_job(
+                pipe=pipe,
+                library_id=library.library_id,
+                execution_config=_execution_config(run, listening=listener is not None),
+                pipe_run_mode=_mode(run),
+                pipeline_run_id=run.run_id,
+                user_id=LOCAL_USER_ID,
+                storage_scope=run.run_id,
+                read_scope=run.run_id,
+                inputs=run.inputs,
+                search_scope=_search_scope(pipe, run.pipe_code),
+                trace_context=trace_context,
+                output_name=run.output_name,
+                output_multiplicity=run.output_multiplicity,
+                dynamic_output_concept_ref=run.dynamic_output_concept_ref,
+            )
+            yield PreparedRun(job=job, library=library, event_log=event_log)
+
+
+def result_of(run: RunRequest, output: "PipeOutput") -> RunResult:
+    """The completed run, with what the caller asked to be included."""
+    memory = output.working_memory
+    name = resolve_main_stuff_root_key(pipe_output=output)
+    stuff = memory.root.get(name)
+    usages = output.tokens_usages
+    return RunResult(
+        pipeline_run_id=run.run_id,
+        orchestration_mode=run.orchestration_mode,
+        created_at=_iso(run.created_at),
+        finished_at=datetime.now(UTC).isoformat(),
+        main_stuff_name=name,
+        concept=stuff.concept.concept_ref if stuff is not None else None,
+        output=stuff.content.model_dump(mode="json", serialize_as_any=True) if stuff is not None else None,
+        usage=usage_of([make_tokens_usage_record(record) for record in usages]) if usages is not None else None,
+        graph=_graph(output) if "graph" in run.include else None,
+        pipe_output=_pipe_output(output) if "working_memory" in run.include else None,
+        run_mode=run.run_mode,
+    )
+
+
+def usage_of(records: list[TokensUsageRecord]) -> Usage:
+    """Sum the records by model. A model without a price makes the total unknown."""
+    by_model: dict[str, ModelUsage] = {}
+    for record in records:
+        tokens = record.nb_tokens_by_category
+        name = record.inference_model_name
+        so_far = by_model.get(name) or ModelUsage(model=name, cost_usd=0.0)
+        known = so_far.cost_usd is not None and record.cost is not None
+        by_model[name] = ModelUsage(
+            model=name,
+            input_tokens=so_far.input_tokens + tokens.get("input", 0),
+            output_tokens=so_far.output_tokens + tokens.get("output", 0),
+            cost_usd=(so_far.cost_usd or 0.0) + (record.cost or 0.0) if known else None,
+        )
+    models = list(by_model.values())
+    return Usage(
+        models=models,
+        input_tokens=sum(model.input_tokens for model in models),
+        output_tokens=sum(model.output_tokens for model in models),
+        cost_usd=(
+            None if any(model.cost_usd is None for model in models) else sum(model.cost_usd or 0.0 for model in models)
+        ),
+    )
+
+
+async def _entry_pipe(library: LoadedLibrary, pipe_code: str | None) -> "PipeAbstract":
+    if pipe_code:
+        return get_required_entry_pipe(pipe_code=pipe_code)
+    ref = await entry_pipe_ref(library)
+    if ref is not None:
+        return get_required_pipe(pipe_code=ref)
+    raise (
+        PipeExecutionError(message="No pipe_code was given and no bundle declares a main_pipe.")
+        .with_error_code(CoreCode.REQUEST_PIPE_UNSPECIFIED)
+        .with_params(candidates=sorted(get_selectable_own_pipe_refs()))
+    )
+
+
+def _search_scope(pipe: "PipeAbstract", pipe_code: str | None) -> str:
+    """Where a bare concept code of the inputs is looked up first; a dependency's pipe keeps its package alias."""
+    if pipe_code and QualifiedRef.has_cross_package_prefix(pipe_code):
+        alias, _ = QualifiedRef.split_cross_package_ref(pipe_code)
+        return f"{alias}->{pipe.domain_code}"
+    return pipe.domain_code
+
+
+@contextmanager
+def _traced(run: RunRequest, pipe: "PipeAbstract", event_log: RunEventLog | None) -> Iterator["TraceContext | None"]:
+    """Open Pipelex's tracer on `event_log` for the block; no tracer where nobody wants one."""
+    if event_log is None:
+        yield None
+        return
+    config = _execution_config(run, listening=True)
+    tracers = GraphTracerManager.get_or_create_instance()
+    with scoped_event_log(event_log):
+        context = tracers.open_tracer(
+            graph_id=run.run_id,
+            data_inclusion=config.graph.data_inclusion,
+            pipeline_ref_domain=pipe.domain_code,
+            pipeline_ref_main_pipe=pipe.code,
+            event_log=event_log,
+            workflow_id="direct",
+            pipeline_run_id=run.run_id,
+            emit_graph_events=True,
+            emit_usage_events="usage" in run.include,
+            describe_pipe_io=False,
+            run_mode=_mode(run),
+        )
+        if "usage" in run.include:
+            get_report_delegate().set_event_log(context_key=run.run_id, event_log=event_log, pipeline_run_id=run.run_id)
+        try:
+            yield context
+        finally:
+            tracers.close_tracer(run.run_id)
+            get_report_delegate().clear_event_log(context_key=run.run_id)
+
+
+def _execution_config(run: RunRequest, *, listening: bool) -> PipelineExecutionConfig:
+    base = get_config().interpreter.pipeline_execution
+    graph_wanted = "graph" in run.include
+    full_data = base.graph.data_inclusion.model_copy(
+        update={
+            "stuff_json_content": graph_wanted,
+            "error_stack_traces": False,
+            "pipe_and_concept_registry": graph_wanted,
+        }
+    )
+    graph = base.graph.model_copy(update={"data_inclusion": full_data})
+    return base.model_copy(
+        update={
+            "is_generate_graph": graph_wanted or listening,
+            "is_generate_usage": "usage" in run.include,
+            "graph": graph,
+        }
+    )
+
+
+def _mode(run: RunRequest) -> PipeRunMode:
+    return PipeRunMode.DRY if run.run_mode == "dry" else PipeRunMode.LIVE
+
+
+def _graph(output: "PipeOutput") -> dict[str, Any] | None:
+    if output.graph_spec is None:
+        return None
+    return output.graph_spec.model_dump(mode="json", serialize_as_any=True)
+
+
+def _pipe_output(output: "PipeOutput") -> dict[str, Any]:
+    """The protocol's `pipe_output`, without the runtime's own plumbing."""
+    dump = output.model_dump(mode="json", serialize_as_any=True, include={"working_memory", "pipeline_run_id"})
+    if output.tokens_usages is not None:
+        dump["tokens_usages"] = dump_tokens_usage_records(output.tokens_usages)
+    return dump
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _refuse_reserved_keys(value: Any) -> None:
+    pending = [value]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            reserved = _RESERVED_INPUT_KEYS & node.keys()
+            if reserved:
+                raise problem_error(
+                    "request.invalid",
+                    "The request does not match the method's schema",
+                    f"An input holds the reserved key {sorted(reserved)[0]!r}.",
+                    next_step=("change_input", "Remove the key, then send the request again."),
+                    params={"field": "inputs"},
+                )
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)

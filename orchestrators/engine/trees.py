@@ -1,0 +1,100 @@
+"""Writing a method's files where Pipelex can load them."""
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mthds.method_tree.file_entry import FileMapReading, read_file_map
+from mthds.method_tree.models import MethodTree
+from pipelex.libraries.written_trees import WRITTEN_METHOD_TREES, write_method_tree
+
+from schemas.method_source import Base64File, Files, MethodSource
+from schemas.problem import problem_error
+
+
+@dataclass(frozen=True)
+class MaterialisedTree:
+    """A method ready to load: a written tree in `path`, or loose `contents`."""
+
+    path: Path | None
+    tree: MethodTree | None
+    contents: list[str] | None
+    methods_dirs: list[Path]
+    """One directory per dependency, laid out as Pipelex looks packages up."""
+
+
+@contextmanager
+def materialised(source: MethodSource, directory: Path) -> Iterator[MaterialisedTree]:
+    """Write `source` under `directory`, hold it as written, and remove it at the end.
+
+    Raises `ProblemError` coded `method.package_invalid` for a map of files that the standard refuses.
+    """
+    with ExitStack() as held:
+        held.callback(shutil.rmtree, directory, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        methods_dirs = []
+        for index, (address, files) in enumerate(source.dependencies.items()):
+            methods_dir = directory / f"methods-{index}"
+            _write(files, methods_dir / _package_dir_name(address), held)
+            methods_dirs.append(methods_dir)
+        tree = _write(source.files, directory / "tree", held) if source.files is not None else None
+        yield MaterialisedTree(
+            path=tree.directory if tree is not None else None,
+            tree=tree,
+            contents=source.mthds_contents,
+            methods_dirs=methods_dirs,
+        )
+
+
+def _write(files: Files, destination: Path, held: ExitStack) -> MethodTree:
+    reading = _read(files)
+    written = write_method_tree(contents=reading.contents, destination=destination, expected_digest=reading.tree.digest)
+    held.enter_context(WRITTEN_METHOD_TREES.holding(tree=written))
+    return written
+
+
+def _read(files: Files) -> FileMapReading:
+    from mthds.method_tree.exceptions import MethodTreeRefusedError, TreeSourceError
+
+    document = {
+        path: {"base64": entry.base64} if isinstance(entry, Base64File) else entry for path, entry in files.items()
+    }
+    try:
+        return read_file_map(json.dumps(document))
+    except MethodTreeRefusedError as error:
+        names = error.refusal.names
+        raise problem_error(
+            "method.package_invalid",
+            "The method's files are refused",
+            error.message,
+            domain="method",
+            next_step=("edit_method", "Correct the files of the method, then send the request again."),
+            params={"reason": str(error.refusal.code), **({"path": names[0]} if names else {})},
+        ) from error
+    except TreeSourceError as error:
+        raise problem_error(
+            "request.invalid",
+            "The request does not match the method's schema",
+            error.message,
+            next_step=("change_input", "Correct `files`, then send the request again."),
+            params={"field": "files"},
+        ) from error
+
+
+def _package_dir_name(address: str) -> str:
+    return address.rstrip("/").rsplit("/", 1)[-1]
+
+
+def text_of(files: Files, path: str) -> str | None:
+    """The text of one file of a method, or None where it is not there or not UTF-8."""
+    entry = files.get(path)
+    if isinstance(entry, Base64File):
+        try:
+            return base64.b64decode(entry.base64).decode("utf-8")
+        except ValueError:
+            return None
+    return entry
