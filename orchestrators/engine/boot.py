@@ -1,22 +1,19 @@
 """Booting Pipelex once in this process: quiet, private, with whatever credentials exist."""
 
-import contextlib
 import importlib
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import tomli
 
 from orchestrators.engine.options import EngineOptions
 
 if TYPE_CHECKING:
     from pipelex.pipelex import Pipelex
 
-_PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+    from orchestrators.engine.model_decks import TwoDeckModelManager
+
 _SILENCE = {
     "DO_NOT_TRACK": "1",
     "PIPELEX_USAGE_STATS": "0",
@@ -29,8 +26,7 @@ class BootedPipelex:
     """A running Pipelex and what it lacks."""
 
     pipelex: "Pipelex"
-    missing_credentials: dict[str, list[str]]
-    """Each backend that was disabled -> the variables it needs."""
+    models: "TwoDeckModelManager"
 
 
 def boot(options: EngineOptions) -> BootedPipelex:
@@ -41,14 +37,16 @@ def boot(options: EngineOptions) -> BootedPipelex:
     real = dict(os.environ)
     pipelex_module = importlib.import_module("pipelex.pipelex")
     os.environ.update(real)
-    models_manager, missing = _models_manager(Path(options.work_dir))
+    from orchestrators.engine.model_decks import TwoDeckModelManager
+
+    models = TwoDeckModelManager(Path(options.work_dir) / "backends_without_credentials.toml")
     pipelex = pipelex_module.Pipelex.make(
-        models_manager=models_manager,
+        models_manager=models,
         boot_orchestrator=options.boot_orchestrator,
         telemetry_manager=_no_telemetry(),
         config_overrides=_config_overrides(options),
     )
-    return BootedPipelex(pipelex=pipelex, missing_credentials=missing)
+    return BootedPipelex(pipelex=pipelex, models=models)
 
 
 def _enter_work_dir(options: EngineOptions) -> None:
@@ -92,64 +90,3 @@ def _config_overrides(options: EngineOptions) -> dict[str, Any]:
 
 def _no_telemetry() -> Any:
     return importlib.import_module("pipelex.system.telemetry.telemetry_manager_abstract").TelemetryManagerNoOp()
-
-
-def _models_manager(work_dir: Path) -> tuple[Any, dict[str, list[str]]]:
-    """A model manager that leaves out each backend whose variables are not set, and the list of those."""
-    from pipelex.cogt.exceptions import InferenceBackendCredentialsError
-    from pipelex.cogt.models.model_manager import ModelManager
-    from pipelex.system.configuration.config_loader import config_manager
-
-    disabled_file = work_dir / "backends_without_credentials.toml"
-    missing: dict[str, list[str]] = {}
-
-    class CredentialTolerantModelManager(ModelManager):
-        """Disables what lacks its credentials instead of refusing to boot."""
-
-        def setup(self, **kwargs: Any) -> None:
-            paths = [*config_manager.backends_file_paths(), disabled_file]
-            missing.update(_backends_missing_variables(paths[:-1]))
-            while True:
-                _write_disabled(disabled_file, missing)
-                try:
-                    super().setup(**{**kwargs, "backends_library_paths": paths})
-                except InferenceBackendCredentialsError as error:
-                    if error.backend_name is None or error.backend_name in missing:
-                        raise
-                    missing[error.backend_name] = [error.key_name]
-                else:
-                    return
-
-    return CredentialTolerantModelManager(), missing
-
-
-def _write_disabled(path: Path, backends: Mapping[str, Sequence[str]]) -> None:
-    path.write_text("".join(f"[{name}]\nenabled = false\n" for name in backends), encoding="utf-8")
-
-
-def _backends_missing_variables(paths: Sequence[Path]) -> dict[str, list[str]]:
-    """Each enabled backend of the merged files that names a variable which is not set -> those variables."""
-    merged: dict[str, dict[str, Any]] = {}
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            for name, table in tomli.load(file).items():
-                if isinstance(table, dict):
-                    merged.setdefault(name, {}).update(table)
-    found = {
-        name: sorted({variable for variable in _variables(table) if not os.environ.get(variable)})
-        for name, table in merged.items()
-        if table.get("enabled", True)
-    }
-    return {name: variables for name, variables in found.items() if variables}
-
-
-def _variables(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        for placeholder in _PLACEHOLDER.findall(value):
-            yield placeholder.removeprefix("env:").split("|")[0]
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _variables(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _variables(item)

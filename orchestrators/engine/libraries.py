@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pipelex.libraries.method_load_threads import run_method_load
 from pipelex.pipeline.execution_seams import acquire_library_async
 from pipelex.pipeline.method_entry import select_method_entry
 
+from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.trees import MaterialisedTree, materialised
 from schemas.method_source import MethodSource
 
@@ -39,19 +40,20 @@ class LibraryCache:
     _loading: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def using(self, source: MethodSource, digest: str) -> AsyncIterator[LoadedLibrary]:
+    async def using(self, source: MethodSource, digest: str, *, dry: bool) -> AsyncIterator[LoadedLibrary]:
         """The library of `source`, current in the calling task's context for the block.
 
-        Raises Pipelex's own errors for a method that does not load.
+        A `dry` one may name models whose keys are missing. Raises Pipelex's own errors for a method that does not load.
         """
-        library = await self._get(source, digest)
-        library.users += 1
-        try:
-            set_current_library(library_id=library.library_id)
-            yield library
-        finally:
-            library.users -= 1
-            self._evict()
+        with every_model() if dry else nullcontext():
+            library = await self._get(source, f"{digest}:dry" if dry else digest)
+            library.users += 1
+            try:
+                set_current_library(library_id=library.library_id)
+                yield library
+            finally:
+                library.users -= 1
+                self._evict()
 
     async def _get(self, source: MethodSource, digest: str) -> LoadedLibrary:
         while (loading := self._loading.get(digest)) is not None:

@@ -67,7 +67,7 @@ def _boot(channel: socket.socket, options: EngineOptions) -> Any:
 
     trees = Path(options.work_dir) / "trees"
     trees.mkdir(exist_ok=True)
-    channel.sendall(encode({"ready": {"missing_credentials": booted.missing_credentials}}))
+    channel.sendall(encode({"ready": {"missing_credentials": booted.models.missing_credentials}}))
     return Engine(options=options, booted=booted, libraries=LibraryCache(trees, options.max_libraries))
 
 
@@ -153,7 +153,8 @@ class JobServer(asyncio.Protocol):
         except asyncio.CancelledError:
             answer = {"cancelled": True, "busy_threads": self._executor.busy}
         except Exception as error:  # noqa: BLE001 - every failure of a job is its answer
-            answer = {"problem": problem_of(error, job.payload.get("run_id")).to_wire()}
+            problem = self._engine.booted.models.explain(problem_of(error, job.payload.get("run_id")))
+            answer = {"problem": problem.to_wire()}
         finally:
             self._jobs.pop(job_id, None)
         self._send({"id": job_id, **answer})

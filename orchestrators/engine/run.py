@@ -75,7 +75,7 @@ async def execute(
 
 async def check(libraries: LibraryCache, run: RunRequest, digest: str) -> None:
     """Load the method and find its entry pipe; raises what a run of it would raise before its first pipe."""
-    async with libraries.using(run.method, digest) as library:
+    async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
         await _entry_pipe(library, run.pipe_code)
 
 
@@ -85,7 +85,7 @@ async def prepared(
 ) -> AsyncIterator[PreparedRun]:
     """The job of `run`, with its library current and its trace open for the block."""
     _refuse_reserved_keys(run.inputs)
-    async with libraries.using(run.method, digest) as library:
+    async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
         pipe = await _entry_pipe(library, run.pipe_code)
         graph = "graph" in run.include
         usage = "usage" in run.include

@@ -1,0 +1,248 @@
+"""The runs of one server, in memory: the newest few hundred, gone with the server."""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio
+
+from orchestrators.contract import EventSink
+from schemas.canonical import request_digest
+from schemas.problem import NextStep, Problem, ProblemError, problem_error
+from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, RunState
+
+CAPACITY = 200
+
+
+@dataclass
+class Entry:
+    """One run: its record, its events, and in the end its result or problem."""
+
+    record: RunRecord
+    digest: str
+    created_at: float
+    scope: anyio.CancelScope
+    listener: EventSink | None
+    events: list[RunEvent] = field(default_factory=list)
+    result: RunResult | None = None
+    changed: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def ended(self) -> bool:
+        return self.record.state.is_final
+
+    def take(self, event: RunEvent) -> None:
+        """Number an event within the run, keep it, and pass it on."""
+        numbered = event.model_copy(update={"seq": len(self.events) + 1})
+        self.events.append(numbered)
+        self.record.event_count = numbered.seq
+        if self.listener is not None:
+            self.listener(numbered)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every waiter look again."""
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    def end(self, state: RunState, problem: Problem | None) -> None:
+        """The run is over; the last event says how."""
+        self.record.state = state
+        self.record.problem = problem
+        self.record.finished_at = _now()
+        self.take(
+            RunEvent(
+                run_id=self.record.pipeline_run_id,
+                seq=0,
+                kind="run_ended",
+                at=time.time(),
+                started=self.events[-1].started if self.events else 0,
+                ended=self.events[-1].ended if self.events else 0,
+                message=f"the run ended: {state.value.lower()}",
+                problem=problem,
+            )
+        )
+
+
+class MemoryLedger:
+    """Implements `RunLedger`. Pipe events are kept for a run that somebody listened to from its start."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+
+    def same_run(self, run: RunRequest) -> bool:
+        """Whether this very request has its run here already. Raises `request.idempotency_conflict` for another's id."""
+        entry = self._entries.get(run.run_id)
+        if entry is None:
+            return False
+        if entry.digest == request_digest(run):
+            return True
+        raise problem_error(
+            "request.idempotency_conflict",
+            "The run id belongs to another request",
+            f"A run named {run.run_id!r} was asked for with another method or other inputs.",
+            next_step=("change_input", "Choose another `run_id`, or leave it out."),
+            params={"run_id": run.run_id},
+            run_id=run.run_id,
+        )
+
+    @contextmanager
+    def recording(self, run: RunRequest, listener: EventSink | None) -> Iterator[Entry]:
+        """Keep the record of a run for the block, which runs it; how the block ends is how the run ended.
+
+        A run cancelled through the ledger leaves the block as `ProblemError` coded `run.cancelled`.
+        """
+        entry = self._open(run, listener)
+        try:
+            with entry.scope:
+                yield entry
+        except ProblemError as error:
+            timed_out = error.problem.code == "run.timed_out"
+            entry.end(RunState.TIMED_OUT if timed_out else RunState.FAILED, error.problem)
+            raise
+        except BaseException:
+            entry.end(RunState.CANCELLED, _cancelled(run.run_id))
+            raise
+        if entry.result is not None:
+            entry.end(RunState.COMPLETED, None)
+            return
+        problem = _cancelled(run.run_id)
+        entry.end(RunState.CANCELLED, problem)
+        raise ProblemError(problem)
+
+    def _open(self, run: RunRequest, listener: EventSink | None) -> Entry:
+        now = _now()
+        record = RunRecord(
+            pipeline_run_id=run.run_id,
+            orchestration_mode=run.orchestration_mode,
+            state=RunState.RUNNING,
+            created_at=datetime.fromtimestamp(run.created_at, UTC).isoformat(),
+            started_at=now,
+            pipe=run.pipe_code,
+            method=run.method.origin,
+        )
+        entry = Entry(
+            record=record,
+            digest=request_digest(run),
+            created_at=run.created_at,
+            scope=anyio.CancelScope(),
+            listener=listener,
+        )
+        self._entries[run.run_id] = entry
+        self._forget_oldest()
+        entry.take(RunEvent(run_id=run.run_id, seq=0, kind="run_started", at=time.time(), message="the run started"))
+        return entry
+
+    def _forget_oldest(self) -> None:
+        ended = [run_id for run_id, entry in self._entries.items() if entry.ended]
+        for run_id in ended[: max(0, len(self._entries) - CAPACITY)]:
+            del self._entries[run_id]
+
+    def _entry(self, run_id: str) -> Entry:
+        try:
+            return self._entries[run_id]
+        except KeyError:
+            raise run_not_found(run_id) from None
+
+    async def get(self, run_id: str) -> RunRecord:
+        """The record as it stands."""
+        return self._entry(run_id).record.model_copy()
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """Newest first; the cursor is the run id the page before ended with."""
+        entries = [entry for entry in reversed(self._entries.values()) if _matches(entry, query)]
+        if query.cursor is not None:
+            ids = [entry.record.pipeline_run_id for entry in entries]
+            entries = entries[ids.index(query.cursor) + 1 :] if query.cursor in ids else []
+        page = entries[: query.limit]
+        more = len(entries) > len(page)
+        return RunPage(
+            runs=[entry.record.model_copy() for entry in page],
+            next_cursor=page[-1].record.pipeline_run_id if more else None,
+        )
+
+    async def result(self, run_id: str, wait_s: float) -> RunResult:
+        """The result; raises the run's problem, or `run.not_finished` after `wait_s` seconds."""
+        entry = self._entry(run_id)
+        with anyio.move_on_after(wait_s):
+            while not entry.ended:
+                await entry.changed.wait()
+        if not entry.ended:
+            raise _not_finished(run_id)
+        if entry.result is None:
+            assert entry.record.problem is not None
+            raise ProblemError(entry.record.problem)
+        return entry.result
+
+    async def cancel(self, run_id: str) -> RunRecord:
+        """Stop the run and return its record once it has ended; a run that had ended is left as it is."""
+        entry = self._entry(run_id)
+        if not entry.ended:
+            entry.scope.cancel()
+            while not entry.ended:
+                await entry.changed.wait()
+        return entry.record.model_copy()
+
+    async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
+        """Each event with `seq` greater than `after`, to the end of the run."""
+        entry = self._entry(run_id)
+        position = after
+        while True:
+            while position < len(entry.events):
+                event = entry.events[position]
+                position += 1
+                yield event
+            if entry.ended:
+                return
+            await entry.changed.wait()
+
+
+def run_not_found(run_id: str) -> ProblemError:
+    """The refusal of every ledger for a run it does not know."""
+    return problem_error(
+        "run.not_found",
+        "No such run",
+        f"No run named {run_id!r} is known here.",
+        next_step=("change_input", "Check the id; `runs/list` names the runs that are known."),
+        params={"run_id": run_id},
+    )
+
+
+def _matches(entry: Entry, query: RunQuery) -> bool:
+    record = entry.record
+    return (
+        (query.state is None or record.state == query.state)
+        and (query.method is None or record.method == query.method)
+        and (query.since is None or entry.created_at >= query.since)
+    )
+
+
+def _cancelled(run_id: str) -> Problem:
+    return Problem(
+        code="run.cancelled",
+        title="The run was cancelled",
+        detail="The run was cancelled before it ended.",
+        domain="run",
+        retry="yes",
+        next_step=NextStep(kind="retry", detail="Run it again if its result is still wanted."),
+        pipeline_run_id=run_id,
+    )
+
+
+def _not_finished(run_id: str) -> ProblemError:
+    return problem_error(
+        "run.not_finished",
+        "The run has not ended",
+        f"The run {run_id!r} is still going.",
+        domain="run",
+        retry="yes",
+        next_step=("retry", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
+        run_id=run_id,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
