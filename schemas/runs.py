@@ -86,7 +86,7 @@ class Usage(Open):
 
 
 class RunResult(Open):
-    """A completed run. `output` is the main output's content alone, as the protocol dumps it: `{"text": …}` for Text."""
+    """A completed run. `output` is the main output's content alone, as the protocol dumps it."""
 
     pipeline_run_id: str
     orchestration_mode: str

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import anyio
 
@@ -13,6 +12,7 @@ from orchestrators.contract import EventSink
 from schemas.canonical import request_digest
 from schemas.problem import NextStep, Problem, ProblemError, problem_error
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, RunState
+from schemas.times import iso_now, iso_time
 
 CAPACITY = 200
 
@@ -52,7 +52,7 @@ class Entry:
         """The run is over; the last event says how."""
         self.record.state = state
         self.record.problem = problem
-        self.record.finished_at = _now()
+        self.record.finished_at = iso_now()
         self.take(
             RunEvent(
                 run_id=self.record.pipeline_run_id,
@@ -74,7 +74,7 @@ class MemoryLedger:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
 
     def same_run(self, run: RunRequest) -> bool:
-        """Whether this very request has its run here already. Raises `request.idempotency_conflict` for another's id."""
+        """Whether this very request has its run here. Raises `request.idempotency_conflict` for another's id."""
         entry = self._entries.get(run.run_id)
         if entry is None:
             return False
@@ -114,12 +114,12 @@ class MemoryLedger:
         raise ProblemError(problem)
 
     def _open(self, run: RunRequest, listener: EventSink | None) -> Entry:
-        now = _now()
+        now = iso_now()
         record = RunRecord(
             pipeline_run_id=run.run_id,
             orchestration_mode=run.orchestration_mode,
             state=RunState.RUNNING,
-            created_at=datetime.fromtimestamp(run.created_at, UTC).isoformat(),
+            created_at=iso_time(run.created_at),
             started_at=now,
             pipe=run.pipe_code,
             method=run.method.origin,
@@ -242,7 +242,3 @@ def _not_finished(run_id: str) -> ProblemError:
         next_step=("retry", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
         run_id=run_id,
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mthds.protocol.models import ModelCategory
+from pipelex.pipeline.runner import PipelexMTHDSProtocol
+
 from orchestrators.engine import run as running
 from orchestrators.engine.engine import Engine
 from schemas.runs import RunEvent, RunRequest
@@ -34,4 +37,11 @@ async def check(engine: Engine, job: Job) -> Any:
     await running.check(engine.libraries, RunRequest.model_validate(job.payload), job.digest)
 
 
-OPERATIONS: dict[str, Operation] = {"execute": execute, "check": check}
+async def models(engine: Engine, job: Job) -> Any:
+    """What the configured backends can serve: `{type?}` -> the protocol's model deck, with what lacks credentials."""
+    category = job.payload.get("type")
+    deck = await PipelexMTHDSProtocol().models(ModelCategory(category) if category else None)
+    return {**deck.model_dump(mode="json"), "missing_credentials": engine.booted.models.missing_credentials}
+
+
+OPERATIONS: dict[str, Operation] = {"execute": execute, "check": check, "models": models}

@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,96 +70,9 @@ def _boot(channel: socket.socket, options: EngineOptions) -> Any:
     return Engine(options=options, booted=booted, libraries=LibraryCache(trees, options.max_libraries))
 
 
-class CountingExecutor(ThreadPoolExecutor):
-    """Knows how many of its threads are at work, so that one a method left behind is noticed."""
-
-    def __init__(self) -> None:
-        super().__init__(max_workers=32, thread_name_prefix="method")
-        self.busy = 0
-        self._lock = threading.Lock()
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Count `fn` from now until it returns."""
-        with self._lock:
-            self.busy += 1
-
-        def counted() -> Any:
-            try:
-                return fn(*args, **kwargs)
-            finally:
-                with self._lock:
-                    self.busy -= 1
-
-        return super().submit(counted)
-
-
-class JobServer(asyncio.Protocol):
-    """Answers the owner's messages. One task a job, all of them ended with the connection."""
-
-    def __init__(self, engine: Any, frames: FrameReader, executor: CountingExecutor) -> None:
-        self._engine = engine
-        self._frames = frames
-        self._executor = executor
-        self._jobs: dict[int, asyncio.Task[None]] = {}
-        self.closed = asyncio.get_running_loop().create_future()
-        self._loop = asyncio.get_running_loop()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        self.data_received(b"")
-
-    def data_received(self, data: bytes) -> None:
-        for message in self._frames.feed(data):
-            if "cancel" in message:
-                job = self._jobs.get(message["cancel"])
-                if job is not None:
-                    job.cancel()
-            else:
-                task = self._loop.create_task(self._run(message))
-                self._jobs[message["id"]] = task
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-    def _send(self, message: dict[str, Any]) -> None:
-        frame = encode(message)
-        if threading.get_ident() == self._loop_thread:
-            self._transport.write(frame)
-        else:
-            self._loop.call_soon_threadsafe(self._transport.write, frame)
-
-    _loop_thread = threading.main_thread().ident
-
-    async def _run(self, message: dict[str, Any]) -> None:
-        from orchestrators.engine.operations import OPERATIONS, Job
-        from orchestrators.engine.problems import problem_of
-
-        job_id = message["id"]
-
-        def listen(event: Any) -> None:
-            self._send({"id": job_id, "event": event.model_dump(mode="json", exclude_none=True)})
-
-        job = Job(
-            payload=message["payload"],
-            digest=message.get("digest", ""),
-            listener=listen if message.get("events") else None,
-            begun=lambda: self._send({"id": job_id, "begun": True}),
-        )
-        try:
-            answer = {"result": await OPERATIONS[message["op"]](self._engine, job)}
-        except asyncio.CancelledError:
-            answer = {"cancelled": True, "busy_threads": self._executor.busy}
-        except Exception as error:  # noqa: BLE001 - every failure of a job is its answer
-            problem = self._engine.booted.models.explain(problem_of(error, job.payload.get("run_id")))
-            answer = {"problem": problem.to_wire()}
-        finally:
-            self._jobs.pop(job_id, None)
-        self._send({"id": job_id, **answer})
-
-
 async def _serve(channel: socket.socket, frames: FrameReader, engine: Any) -> None:
+    from orchestrators.engine.job_server import CountingExecutor, JobServer
+
     loop = asyncio.get_running_loop()
     executor = CountingExecutor()
     loop.set_default_executor(executor)

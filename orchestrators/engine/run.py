@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mthds.protocol.problem.registry import CoreCode
@@ -32,6 +31,7 @@ from orchestrators.engine.events import RunEventLog
 from orchestrators.engine.libraries import LibraryCache, LoadedLibrary, entry_pipe_ref
 from schemas.problem import problem_error
 from schemas.runs import ModelUsage, RunEvent, RunRequest, RunResult, Usage
+from schemas.times import iso_now, iso_time
 
 if TYPE_CHECKING:
     from pipelex.core.pipes.pipe_output import PipeOutput
@@ -119,8 +119,8 @@ def result_of(run: RunRequest, output: "PipeOutput") -> RunResult:
     return RunResult(
         pipeline_run_id=run.run_id,
         orchestration_mode=run.orchestration_mode,
-        created_at=_iso(run.created_at),
-        finished_at=datetime.now(UTC).isoformat(),
+        created_at=iso_time(run.created_at),
+        finished_at=iso_now(),
         main_stuff_name=name,
         concept=stuff.concept.concept_ref if stuff is not None else None,
         output=stuff.content.model_dump(mode="json", serialize_as_any=True) if stuff is not None else None,
@@ -244,10 +244,6 @@ def _pipe_output(output: "PipeOutput") -> dict[str, Any]:
     if output.tokens_usages is not None:
         dump["tokens_usages"] = dump_tokens_usage_records(output.tokens_usages)
     return dump
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _refuse_reserved_keys(value: Any) -> None:

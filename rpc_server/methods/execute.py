@@ -1,0 +1,119 @@
+"""`execute`: run a method and wait for its result."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+
+from orchestrators.contract import EventSink, Orchestrator
+from rpc_server.config import resolve_orchestration_mode
+from rpc_server.dispatch import Call, MethodSpec
+from rpc_server.methods.requests import run_request
+from rpc_server.methods.services import Services, orchestrator_of
+from schemas.params import ExecuteParams
+from schemas.runs import RunRequest, RunResult, RunState
+from schemas.times import iso_time
+
+
+def specs(services: Services) -> list[MethodSpec]:
+    """The method of this module."""
+    return [
+        MethodSpec(
+            name="execute",
+            params=ExecuteParams,
+            handler=partial(execute, services),
+            summary="Run a method and wait for its result.",
+            result=RunResult,
+            errors=RUN_ERRORS,
+        )
+    ]
+
+
+RUN_ERRORS = (
+    "pipelex.deployment.orchestration_override_forbidden",
+    "runtime.unsupported",
+    "pipelex.plugin.not_found",
+    "method.invalid",
+    "method.not_found",
+    "method.package_invalid",
+    "security.method_path_refused",
+    "security.input_path_refused",
+    "pipelex.deployment.custom_code_requires_sandbox",
+    "request.pipe_not_found",
+    "request.pipe_unspecified",
+    "request.idempotency_conflict",
+    "input.missing",
+    "input.invalid",
+    "model.unavailable",
+    "provider.failed",
+    "run.cancelled",
+    "run.timed_out",
+    "run.lost",
+)
+
+
+async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
+    """Answer the `RunResult`; with `wait_s`, what to call next once that is spent."""
+    plugins = await services.plugins()
+    mode = resolve_orchestration_mode(params.orchestration_mode, services.settings, plugins.orchestrators)
+    run = await run_request(services, params, mode)
+    orchestrator = await orchestrator_of(services, mode)
+    if params.wait_s is None:
+        result = await orchestrator.execute(run, call.progress)
+    else:
+        result = await _within(services, orchestrator, run, call.progress, params.wait_s)
+    return result.model_dump(mode="json", exclude_none=True)
+
+
+@dataclass
+class _Outcome:
+    """What became of a run that goes on in the background."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    result: RunResult | None = None
+    error: Exception | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+async def _within(
+    services: Services, orchestrator: Orchestrator, run: RunRequest, events: EventSink | None, wait_s: float
+) -> RunResult:
+    outcome = _Outcome()
+    services.left_running.start_soon(_run_in_background, orchestrator, run, events, outcome)
+    try:
+        with anyio.move_on_after(wait_s):
+            await outcome.done.wait()
+    except BaseException:
+        # The caller cancelled while it still waited: the run is the caller's to stop.
+        outcome.scope.cancel()
+        raise
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.result or _still_running(run)
+
+
+async def _run_in_background(
+    orchestrator: Orchestrator, run: RunRequest, events: EventSink | None, outcome: _Outcome
+) -> None:
+    try:
+        with outcome.scope:
+            outcome.result = await orchestrator.execute(run, events)
+    except Exception as error:  # noqa: BLE001 - the ledger keeps it; the caller, where there still is one, is told
+        outcome.error = error
+    finally:
+        outcome.done.set()
+
+
+def _still_running(run: RunRequest) -> RunResult:
+    return RunResult(
+        pipeline_run_id=run.run_id,
+        orchestration_mode=run.orchestration_mode,
+        state=RunState.RUNNING,
+        created_at=iso_time(run.created_at),
+        run_mode=run.run_mode,
+        next_call={
+            "method": "runs/result",
+            "params": {"run_id": run.run_id, "orchestration_mode": run.orchestration_mode, "wait_s": 60},
+        },
+    )
