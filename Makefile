@@ -1,0 +1,63 @@
+# make demo    run the shipped example through the real server; sets everything up first
+# make test    the whole suite, then the end-to-end tests on every other Python 3.11-3.13 that is here
+# make check   lint, format, types, import rules
+# make bench   the figures of benchmarks/README.md, measured against their peers
+# make fmt     mend what can be mended by itself
+# make clean   remove what the tools left behind; the environments stay
+#
+# PYTHON=/path/to/python chooses the Python of .venv; else it is the newest of 3.11-3.13 that is here.
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test end-to-end check bench fmt clean
+
+PYTHON ?= $(shell scripts/pythons | sed -n '1s/^[^ ]* //p')
+VENV ?= .venv
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+EXAMPLE := examples/invoice_triage
+
+demo: $(VENV)/installed
+	@$(BIN)/mthds-rpc call execute --method $(EXAMPLE) --inputs $(EXAMPLE)/inputs.json
+
+test: $(VENV)/installed-dev
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	@this=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	scripts/pythons | while read -r version python; do \
+	    [ "$$version" = "$$this" ] || \
+	    $(MAKE) --no-print-directory end-to-end VENV=.venv-$$version PYTHON="$$python" </dev/null || exit 1; \
+	done
+
+end-to-end: $(VENV)/installed-dev
+	@echo "End-to-end tests on $$($(BIN)/python --version):"
+	@$(BIN)/python -m pytest tests/end_to_end
+
+check: $(VENV)/installed-dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/installed-bench
+	@$(BIN)/python -m benchmarks.run
+
+fmt: $(VENV)/installed-dev
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean:
+	@rm -rf .coverage .coverage.* htmlcov .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis benchmarks/results
+	@find rpc_server orchestrators schemas tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment; each target installs what it needs on top, and only when the pins changed.
+$(VENV)/installed: $(PINS)
+	@PYTHON='$(PYTHON)' scripts/install $(VENV) .
+	@touch $@
+
+$(VENV)/installed-dev: $(PINS)
+	@PYTHON='$(PYTHON)' scripts/install $(VENV) '.[dev]'
+	@touch $(VENV)/installed $@
+
+$(VENV)/installed-bench: $(PINS)
+	@PYTHON='$(PYTHON)' scripts/install $(VENV) '.[dev,bench]'
+	@touch $(VENV)/installed $(VENV)/installed-dev $@
