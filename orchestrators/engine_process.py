@@ -63,12 +63,17 @@ class EngineProcess(asyncio.Protocol):
         return self._ready.done() and not self._retired and not self._gone.is_set()
 
     @property
+    def is_starting(self) -> bool:
+        """Whether it may take jobs later."""
+        return not self._ready.done() and not self._gone.is_set()
+
+    @property
     def load(self) -> int:
         """Jobs under way."""
         return len(self._jobs)
 
     async def wait_ready(self) -> None:
-        """Return once it takes jobs. Raises `ProblemError` where it could not boot."""
+        """Return once it takes jobs. Raises `ProblemError` where it cannot boot, `EngineGone` where it was killed."""
         await asyncio.shield(self._ready)
 
     async def run(self, boot_timeout_s: float) -> None:
@@ -104,8 +109,8 @@ class EngineProcess(asyncio.Protocol):
             await asyncio.wait_for(asyncio.shield(self._ready), boot_timeout_s)
         except TimeoutError:
             self._refuse(_boot_failed(f"It did not boot within {boot_timeout_s:g} seconds."))
-        except ProblemError:
-            logger.debug("an engine could not boot")
+        except (ProblemError, EngineGone) as error:
+            logger.info("an engine could not boot: %s", error)
         else:
             await self._gone.wait()
 
@@ -183,7 +188,7 @@ class EngineProcess(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._gone.set()
-        self._refuse(_boot_failed("It ended while it booted."))
+        self._refuse(EngineGone("it ended while it booted"))
 
     def _take(self, message: dict[str, Any]) -> None:
         if "ready" in message:
@@ -205,7 +210,7 @@ class EngineProcess(asyncio.Protocol):
         elif not job.answer.done():
             job.answer.set_result(message)
 
-    def _refuse(self, error: ProblemError) -> None:
+    def _refuse(self, error: ProblemError | EngineGone) -> None:
         if not self._ready.done():
             self._ready.set_exception(error)
             # Marked as seen: the engine may have been prestarted with nobody waiting.
@@ -219,7 +224,7 @@ class EngineProcess(asyncio.Protocol):
 
     def _fail_all(self, reason: str) -> None:
         self._gone.set()
-        self._refuse(_boot_failed(f"It ended while it booted ({reason})."))
+        self._refuse(EngineGone(reason))
         for job in self._jobs.values():
             if not job.answer.done():
                 job.answer.set_exception(EngineGone(reason))

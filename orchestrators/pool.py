@@ -67,6 +67,7 @@ class EnginePool:
         self._engines: dict[str, list[EngineProcess]] = {}
         self._lane_used: dict[str, float] = {}
         self._spawned = 0
+        self._changed = anyio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -132,12 +133,13 @@ class EnginePool:
             lane = self._python_lane(lane, digest)
         listener = None if events is None else _event_reader(events)
         for attempt in range(1, _ATTEMPTS + 1):
-            engine = await self._engine_for(lane, digest)
-            job = engine.begin(operation, payload, digest, listener)
+            job = None
             try:
+                engine = await self._engine_for(lane, digest)
+                job = engine.begin(operation, payload, digest, listener)
                 return await engine.outcome(job, self._settings.cancel_grace_s)
             except EngineGone as gone:
-                if job.begun or attempt == _ATTEMPTS:
+                if attempt == _ATTEMPTS or (job is not None and job.begun):
                     raise _lost(run_id, gone) from gone
                 logger.info("an engine ended before a job had begun; trying another")
         raise AssertionError("unreachable")
@@ -165,16 +167,19 @@ class EnginePool:
 
     def _grow(self, lane: Lane) -> None:
         engines = self._engines.setdefault(lane.key, [])
-        starting = any(not engine.is_ready for engine in engines)
-        if starting or len(engines) >= (lane.max_engines or self._settings.max_engines):
+        if any(engine.is_starting for engine in engines) or len(engines) >= (lane.max_engines or self._settings.max_engines):
             return
         if lane.key != SHARED.key:
             self._make_room()
         self._spawn(lane)
 
     async def _first_ready(self, lane: Lane) -> None:
-        starting = [engine for engine in self._engines.get(lane.key, []) if not engine.is_ready]
-        await starting[0].wait_ready()
+        starting = [engine for engine in self._engines.get(lane.key, []) if engine.is_starting]
+        if starting:
+            await starting[0].wait_ready()
+        else:
+            # Every place is taken by an engine that is about to end.
+            await self._changed.wait()
 
     def _make_room(self) -> None:
         """End the idle engine of the lane that was used the longest ago, where too many lanes keep one."""
@@ -207,6 +212,8 @@ class EnginePool:
             await engine.run(self._settings.boot_timeout_s)
         finally:
             self._engines[lane.key].remove(engine)
+            self._changed.set()
+            self._changed = anyio.Event()
             shutil.rmtree(engine.options.work_dir, ignore_errors=True)
 
 

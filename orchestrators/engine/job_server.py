@@ -11,6 +11,7 @@ from orchestrators.engine.engine import Engine
 from orchestrators.engine.operations import OPERATIONS, Job
 from orchestrators.engine.prewarm import IDLE_S, import_ahead, modules_for
 from orchestrators.engine.problems import problem_of
+from schemas.problem import NextStep, Problem
 from schemas.runs import RunEvent
 
 
@@ -98,9 +99,21 @@ class JobServer(asyncio.Protocol):
             answer = {"result": await OPERATIONS[message["op"]](self._engine, job)}
         except asyncio.CancelledError:
             answer = {"cancelled": True, "busy_threads": self._executor.busy}
+        except SystemExit as error:
+            answer = {"problem": _method_exited(error).to_wire()}
         except Exception as error:  # noqa: BLE001 - every failure of a job is its answer
             problem = self._engine.booted.models.explain(problem_of(error, job.payload.get("run_id")))
             answer = {"problem": problem.to_wire()}
         finally:
             self._jobs.pop(job_id, None)
         self._send({"id": job_id, **answer})
+
+
+def _method_exited(error: SystemExit) -> Problem:
+    return Problem(
+        code="run.failed",
+        title="The run failed",
+        detail=f"The method's own Python called sys.exit({error.code!r}), which would have ended its engine.",
+        domain="method",
+        next_step=NextStep(kind="change_method", detail="Raise an exception, or return, instead of calling sys.exit."),
+    )

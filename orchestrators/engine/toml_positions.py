@@ -53,12 +53,21 @@ class TomlText:
 
     text: str
 
-    @cached_property
+    @property
     def places(self) -> dict[Path, Place]:
         """Every path that could be read -> its first place."""
+        return self._scanned.places
+
+    @property
+    def statements(self) -> list[Span]:
+        """Each header and each key with its value, broken or not, in whole lines."""
+        return self._scanned.statements
+
+    @cached_property
+    def _scanned(self) -> "_Scanner":
         scanner = _Scanner(self.text)
         scanner.run()
-        return scanner.places
+        return scanner
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -111,6 +120,7 @@ class _Scanner:
     text: str
     at: int = 0
     places: dict[Path, Place] = field(default_factory=dict)
+    statements: list[Span] = field(default_factory=list)
     _array_lengths: dict[Path, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -129,6 +139,7 @@ class _Scanner:
                 self._key_value(table, 0)
             self.at = max(self.at, start)
             self._skip_line()
+            self.statements.append(Span(start, self.at))
         if header is not None:
             header.body = Span(_start_of(header.body), len(self.text))
 

@@ -1,0 +1,80 @@
+"""Every independent syntax error of a TOML text, and the text without the statements that hold them."""
+
+import re
+from dataclasses import dataclass
+
+import tomli
+
+from orchestrators.engine.toml_positions import Span, TomlText
+
+_HEADER_LINE = re.compile(r"^[ \t]*\[{1,2}[^\[\]\n]+\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
+_NOT_A_LINE_BREAK = re.compile(r"[^\r\n]")
+_MAX_ERRORS = 50
+
+
+@dataclass(frozen=True)
+class SyntaxFault:
+    """One error: what to underline, and what is wrong there."""
+
+    span: Span
+    finding: str
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What is left of a text that may be broken."""
+
+    text: str
+    """The text with each broken statement blanked, every position kept; unusable where `is_whole` is false."""
+    faults: list[SyntaxFault]
+    blanked: list[Span]
+    is_whole: bool
+    """Whether what is left parses, so that only the blanked statements are missing from it."""
+
+
+def recover(text: str) -> Recovery:
+    """Blank one broken statement after the other. An error that touches a blanked one is its consequence, and untold."""
+    faults: list[SyntaxFault] = []
+    blanked: list[Span] = []
+    rest = TomlText(text)
+    while len(blanked) < _MAX_ERRORS:
+        try:
+            tomli.loads(rest.text)
+        except tomli.TOMLDecodeError as error:
+            offset = rest.offset_of(error.lineno, error.colno)
+            statement = _statement_at(rest, offset)
+            if not any(statement.start == known.end for known in blanked):
+                finding = f"TOML syntax error at line {error.lineno}, column {error.colno}: {error.msg}"
+                faults.append(SyntaxFault(_to_underline(rest, offset, statement), finding))
+            if not _may_be_blanked(rest.text, statement):
+                break
+            blanked.append(statement)
+            rest = TomlText(_blank(rest.text, statement))
+        else:
+            return Recovery(rest.text, faults, blanked, is_whole=True)
+    return Recovery(rest.text, faults, blanked, is_whole=False)
+
+
+def _statement_at(toml: TomlText, offset: int) -> Span:
+    """The statement an error is in; one that is found only at its end is the last before it."""
+    before = [statement for statement in toml.statements if statement.start <= offset]
+    return before[-1] if before else Span(0, len(toml.text))
+
+
+def _to_underline(toml: TomlText, offset: int, statement: Span) -> Span:
+    """From the error to the end of its line; the statement's first line where nothing follows the error."""
+    line, _ = toml.line_and_column(offset)
+    _, line_end = toml.line_span(line - 1)
+    if offset < line_end:
+        return Span(offset, line_end)
+    first_line, _ = toml.line_and_column(statement.start)
+    return Span(statement.start, toml.line_span(first_line - 1)[1])
+
+
+def _may_be_blanked(text: str, statement: Span) -> bool:
+    """Not a table's header, nor what has swallowed one: the statements after it would change tables."""
+    return statement.end > statement.start and _HEADER_LINE.search(text, statement.start, statement.end) is None
+
+
+def _blank(text: str, span: Span) -> str:
+    return text[: span.start] + _NOT_A_LINE_BREAK.sub(" ", text[span.start : span.end]) + text[span.end :]
