@@ -12,7 +12,7 @@ from rpc_server.dispatch import Call, MethodSpec
 from rpc_server.methods.requests import run_request
 from rpc_server.methods.services import Services, orchestrator_of
 from schemas.params import ExecuteParams
-from schemas.runs import RunRequest, RunResult, RunState
+from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 from schemas.times import iso_time
 
 
@@ -62,8 +62,13 @@ async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
     if params.wait_s is None:
         result = await orchestrator.execute(run, call.progress)
     else:
-        result = await _within(services, orchestrator, run, call.progress, params.wait_s)
+        # Somebody will ask for this run again, so its events are kept whether or not this caller wants them.
+        result = await _within(services, orchestrator, run, call.progress or _ignore, params.wait_s)
     return result.model_dump(mode="json", exclude_none=True)
+
+
+def _ignore(event: RunEvent) -> None:
+    pass
 
 
 @dataclass

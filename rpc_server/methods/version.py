@@ -12,18 +12,17 @@ from schemas.results import VersionInfo
 
 def specs(services: Services) -> list[MethodSpec]:
     """The method of this module."""
-    answer = {
-        "protocol_version": versions.MTHDS_PROTOCOL,
-        "runner_version": versions.SERVER,
-        "implementation": "mthds-rpc",
-        "implementation_version": versions.SERVER,
-        "runtime_version": versions.PIPELEX,
-        "python_version": ".".join(str(part) for part in sys.version_info[:3]),
-        "orchestration_mode": services.settings.orchestration_mode,
-    }
 
     async def version(call: Call, params: EmptyParams) -> Any:
-        return answer
+        return {
+            "protocol_version": versions.MTHDS_PROTOCOL,
+            "runner_version": versions.SERVER,
+            "implementation": "mthds-rpc",
+            "implementation_version": versions.SERVER,
+            "runtime_version": versions.PIPELEX,
+            "python_version": ".".join(str(part) for part in sys.version_info[:3]),
+            "orchestration_mode": services.settings.orchestration_mode,
+        }
 
     return [
         MethodSpec(
