@@ -59,8 +59,8 @@ class WorkspaceSettings:
     """[workspace] of rpc.toml. Sizes in bytes, durations in seconds."""
 
     max_file_bytes: int
+    max_total_bytes: int
     max_method_files: int
-    max_method_bytes: int
     max_scan_entries: int
     max_scan_depth: int
     max_scan_s: float

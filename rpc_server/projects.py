@@ -37,7 +37,7 @@ class Project:
 
 def find_project(start: Path | None, home_dir: Path, *, trust: bool = False) -> Project | None:
     """The project that holds `start`, where it has a `.pipelex` other than `home_dir`; `trust` trusts it this once."""
-    directory = None if start is None else _root(start)
+    directory = None if start is None else project_root(start)
     if directory is None:
         return None
     config_dir = directory / CONFIG_DIR_NAME
@@ -46,7 +46,8 @@ def find_project(start: Path | None, home_dir: Path, *, trust: bool = False) -> 
     return Project(directory=directory, config_dir=config_dir, trusted=trust or is_trusted(directory))
 
 
-def _root(start: Path) -> Path | None:
+def project_root(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that looks like a project's; the home directory never does."""
     home = user_home()
     for directory in (start, *start.parents):
         if directory == home:

@@ -27,3 +27,5 @@ class MethodSource(Closed):
     """The packages the method names by address, each address -> its files."""
     origin: str | None = None
     """The workspace-relative folder the files were read from, for locations; never a path of the host."""
+    entry: Annotated[str | None, Field(exclude=True)] = None
+    """The bundle the caller named alone, where the tree holds more than it; never leaves the server."""

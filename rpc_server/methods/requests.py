@@ -3,6 +3,7 @@
 import time
 import uuid
 
+from rpc_server.method_folders import entry_pipe
 from rpc_server.methods.services import Services
 from schemas.params import RunParams
 from schemas.problem import problem_error
@@ -17,11 +18,12 @@ async def run_request(services: Services, params: RunParams, mode: str) -> RunRe
     run_id = _run_id(params)
     now = time.time()
     deadline = now + _timeout(params, services.settings.runs.max_timeout_s)
+    method = await services.workspace.method_source(params)
     return RunRequest(
         run_id=run_id,
-        method=await services.workspace.method_source(params),
+        method=method,
         orchestration_mode=mode,
-        pipe_code=params.pipe_code,
+        pipe_code=params.pipe_code or entry_pipe(method),
         inputs=await services.workspace.inputs(params.inputs),
         output_name=params.output_name,
         output_multiplicity=params.output_multiplicity,

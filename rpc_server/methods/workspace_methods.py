@@ -3,6 +3,7 @@
 from typing import Any
 
 from rpc_server.dispatch import Call, MethodSpec
+from rpc_server.method_folders import entry_pipe
 from rpc_server.methods.services import Services
 from schemas.params import InputsParams, MethodsListParams
 from schemas.results import InputsTemplate, MethodsPage
@@ -17,7 +18,7 @@ def specs(services: Services) -> list[MethodSpec]:
 
     async def inputs(call: Call, params: InputsParams) -> Any:
         source = await services.workspace.method_source(params)
-        payload = {"method": source.model_dump(mode="json"), "pipe_code": params.pipe_code}
+        payload = {"method": source.model_dump(mode="json"), "pipe_code": params.pipe_code or entry_pipe(source)}
         return await services.pool.ask("inputs", payload, method=source)
 
     return [
