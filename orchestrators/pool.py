@@ -167,7 +167,9 @@ class EnginePool:
 
     def _grow(self, lane: Lane) -> None:
         engines = self._engines.setdefault(lane.key, [])
-        if any(engine.is_starting for engine in engines) or len(engines) >= (lane.max_engines or self._settings.max_engines):
+        if any(engine.is_starting for engine in engines) or len(engines) >= (
+            lane.max_engines or self._settings.max_engines
+        ):
             return
         if lane.key != SHARED.key:
             self._make_room()
@@ -244,9 +246,9 @@ def _timed_out(run: RunRequest) -> ProblemError:
         "run.timed_out",
         "The run did not end in time",
         f"The run was stopped after its limit of {limit:g} seconds.",
-        domain="runtime",
-        next_step=("retry", "Raise `timeout_s`, or make the method do less, then run it again."),
-        params={"limit_seconds": limit},
+        domain="method",
+        next_step=("change_method", "Raise `timeout_s`, or make the method do less, then run it again."),
+        params={"timeout": limit},
         run_id=run.run_id,
     )
 
@@ -259,6 +261,7 @@ def _lost(run_id: str | None, gone: EngineGone) -> ProblemError:
         domain="runtime",
         retry="outcome_unknown",
         next_step=("retry", "Look for what the run may already have done, then run it again."),
+        params={"pipeline_run_id": run_id} if run_id is not None else None,
         run_id=run_id,
     )
 

@@ -262,7 +262,7 @@ def resolve_orchestration_mode(requested: str | None, settings: Settings, regist
     """
     mode = _allowed_mode(requested, settings)
     if not registry.has(mode):
-        raise _no_such_mode(mode, settings, registry.modes())
+        raise no_such_mode(mode, settings, registry.modes())
     return mode
 
 
@@ -294,7 +294,7 @@ def _allowed_mode(requested: str | None, settings: Settings) -> str:
     )
 
 
-def _no_such_mode(mode: str, settings: Settings, installed: list[str]) -> ProblemError:
+def no_such_mode(mode: str, settings: Settings, installed: list[str]) -> ProblemError:
     install = _KNOWN_PLUGINS.get(mode)
     remedy = f"Install it with `{install}`" if install else "Install a plugin that serves it"
     detail = f"No installed plugin serves the orchestration mode '{mode}'. Installed: {', '.join(installed) or 'none'}."

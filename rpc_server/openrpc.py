@@ -7,14 +7,13 @@ import json
 from typing import Any, cast
 
 from mthds.protocol.problem.registry import CORE_CODE_SPECS
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from rpc_server import versions
 from rpc_server.dispatch import MethodSpec
 from rpc_server.errors import COMMON_ERRORS, code_of
-from rpc_server.methods import all_methods
 from rpc_server.methods.services import Services
+from rpc_server.methods.table import wire_methods
 from schemas.problem import Problem
 
 _REF = "#/components/schemas/{model}"
@@ -22,8 +21,7 @@ _REF = "#/components/schemas/{model}"
 
 def document() -> dict[str, Any]:
     """The whole document, the same for every server of one version."""
-    # Handlers are not called, so nothing of the services is touched.
-    table = all_methods(cast("Services", None))
+    table = wire_methods(_no_services, "")
     schemas = _schemas(list(table.values()))
     codes = sorted({code for spec in table.values() for code in spec.errors} | set(COMMON_ERRORS))
     return {
@@ -42,19 +40,21 @@ def document() -> dict[str, Any]:
     }
 
 
+async def _no_services() -> Services:
+    raise AssertionError("a description calls no handler")
+
+
 def _schemas(specs: list[MethodSpec]) -> dict[str, Any]:
-    results = [spec.result for spec in specs if isinstance(spec.result, type)]
-    models: list[type[BaseModel]] = [*(spec.params for spec in specs), *results, Problem]
-    inputs = [
-        (model, "validation" if model in {spec.params for spec in specs} else "serialization") for model in models
-    ]
-    unique = list(dict.fromkeys(inputs))
+    params = [(spec.params_model, "validation") for spec in specs if spec.params_model is not None]
+    results = [(spec.result_model, "serialization") for spec in specs if spec.result_model is not None]
+    unique = list(dict.fromkeys([*params, *results, (Problem, "serialization")]))
     _, schemas = models_json_schema(cast("Any", unique), ref_template=_REF)
     return schemas
 
 
 def _method(spec: MethodSpec, schemas: dict[str, Any]) -> dict[str, Any]:
-    params = schemas["$defs"][spec.params.__name__]
+    model = spec.params_model
+    params = schemas["$defs"][model.__name__] if model is not None else {"properties": {}}
     required = set(params.get("required", ()))
     return {
         "name": spec.name,
@@ -76,7 +76,8 @@ def _description(schema: dict[str, Any]) -> dict[str, Any]:
 def _result(spec: MethodSpec) -> dict[str, Any]:
     if isinstance(spec.result, dict):
         return spec.result
-    return {"$ref": _REF.format(model=spec.result.__name__)}
+    assert spec.result_model is not None
+    return {"$ref": _REF.format(model=spec.result_model.__name__)}
 
 
 def _error(code: str) -> dict[str, Any]:

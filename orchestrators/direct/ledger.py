@@ -207,7 +207,7 @@ def run_not_found(run_id: str) -> ProblemError:
         "No such run",
         f"No run named {run_id!r} is known here.",
         next_step=("change_input", "Check the id; `runs/list` names the runs that are known."),
-        params={"run_id": run_id},
+        params={"pipeline_run_id": run_id},
     )
 
 
@@ -225,7 +225,7 @@ def _cancelled(run_id: str) -> Problem:
         code="run.cancelled",
         title="The run was cancelled",
         detail="The run was cancelled before it ended.",
-        domain="run",
+        domain="input",
         retry="yes",
         next_step=NextStep(kind="retry", detail="Run it again if its result is still wanted."),
         pipeline_run_id=run_id,
@@ -237,8 +237,9 @@ def _not_finished(run_id: str) -> ProblemError:
         "run.not_finished",
         "The run has not ended",
         f"The run {run_id!r} is still going.",
-        domain="run",
+        domain="runtime",
         retry="yes",
-        next_step=("retry", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
+        next_step=("wait", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
+        params={"pipeline_run_id": run_id},
         run_id=run_id,
     )

@@ -35,6 +35,6 @@ class DirectOrchestrator:
             "This orchestrator cannot start a run without waiting",
             "A run on `direct` ends with the server that runs it, so nothing can be promised.",
             next_step=("change_input", "Call `execute`, or name an orchestration_mode that keeps runs."),
-            params={"feature": "start"},
+            params={"capability": "start"},
             run_id=run.run_id,
         )

@@ -115,5 +115,6 @@ def _method_exited(error: SystemExit) -> Problem:
         title="The run failed",
         detail=f"The method's own Python called sys.exit({error.code!r}), which would have ended its engine.",
         domain="method",
+        params={"run_status": "FAILED"},
         next_step=NextStep(kind="change_method", detail="Raise an exception, or return, instead of calling sys.exit."),
     )

@@ -1,64 +1,25 @@
 """`execute`: run a method and wait for its result."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import anyio
 
 from orchestrators.contract import EventSink, Orchestrator
 from rpc_server.config import resolve_orchestration_mode
-from rpc_server.dispatch import Call, MethodSpec
+from rpc_server.dispatch import Call
 from rpc_server.methods.requests import run_request
-from rpc_server.methods.services import Services, orchestrator_of
+from rpc_server.methods.services import Services
 from schemas.params import ExecuteParams
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 from schemas.times import iso_time
 
 
-def specs(services: Services) -> list[MethodSpec]:
-    """The method of this module."""
-    return [
-        MethodSpec(
-            name="execute",
-            params=ExecuteParams,
-            handler=partial(execute, services),
-            summary="Run a method and wait for its result.",
-            result=RunResult,
-            errors=RUN_ERRORS,
-        )
-    ]
-
-
-RUN_ERRORS = (
-    "pipelex.deployment.orchestration_override_forbidden",
-    "runtime.unsupported",
-    "pipelex.plugin.not_found",
-    "method.invalid",
-    "method.not_found",
-    "method.package_invalid",
-    "security.method_path_refused",
-    "security.input_path_refused",
-    "pipelex.deployment.custom_code_requires_sandbox",
-    "request.pipe_not_found",
-    "request.pipe_unspecified",
-    "request.idempotency_conflict",
-    "input.missing",
-    "input.invalid",
-    "model.unavailable",
-    "provider.failed",
-    "run.cancelled",
-    "run.timed_out",
-    "run.lost",
-)
-
-
 async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
     """Answer the `RunResult`; with `wait_s`, what to call next once that is spent."""
-    plugins = await services.plugins()
-    mode = resolve_orchestration_mode(params.orchestration_mode, services.settings, plugins.orchestrators)
+    mode = resolve_orchestration_mode(params.orchestration_mode, services.settings, services.orchestrators)
     run = await run_request(services, params, mode)
-    orchestrator = await orchestrator_of(services, mode)
+    orchestrator = await services.orchestrators.get(mode)
     if params.wait_s is None:
         result = await orchestrator.execute(run, call.progress)
     else:

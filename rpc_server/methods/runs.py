@@ -1,54 +1,22 @@
 """`runs/*`: what has become of a run, by its id."""
 
-from functools import partial
 from typing import Any
 
 from orchestrators.contract import RunLedger
-from rpc_server.dispatch import Call, MethodSpec
-from rpc_server.methods.services import Services, orchestrator_of
+from rpc_server.config import no_such_mode
+from rpc_server.dispatch import Call
+from rpc_server.methods.services import Services
 from schemas.params import RunRef, RunResultParams, RunsListParams, RunWatchParams
 from schemas.results import WatchEnd
-from schemas.runs import RunPage, RunQuery, RunRecord, RunResult
-
-_NOT_FOUND = ("run.not_found",)
-
-
-def specs(services: Services) -> list[MethodSpec]:
-    """The methods of this module."""
-    return [
-        MethodSpec("runs/get", RunRef, partial(get, services), "Say how a run stands.", RunRecord, _NOT_FOUND),
-        MethodSpec("runs/list", RunsListParams, partial(list_runs, services), "List runs, newest first.", RunPage),
-        MethodSpec(
-            "runs/result",
-            RunResultParams,
-            partial(result, services),
-            "Give the result of a run, waiting for it if asked to.",
-            RunResult,
-            (*_NOT_FOUND, "run.not_finished", "run.cancelled", "run.timed_out", "run.lost"),
-        ),
-        MethodSpec(
-            "runs/cancel",
-            RunRef,
-            partial(cancel, services),
-            "Stop a run; one that has ended stays as it is.",
-            RunRecord,
-            _NOT_FOUND,
-        ),
-        MethodSpec(
-            "runs/watch",
-            RunWatchParams,
-            partial(watch, services),
-            "Follow a run to its end; its events arrive as progress notifications.",
-            WatchEnd,
-            _NOT_FOUND,
-        ),
-    ]
+from schemas.runs import RunQuery
 
 
 async def _ledger(services: Services, mode: str | None) -> RunLedger:
     """Reading is exempt from the override policy, so that a run outlives a change of the default."""
-    orchestrator = await orchestrator_of(services, mode or services.settings.orchestration_mode)
-    return orchestrator.ledger
+    mode = mode or services.settings.orchestration_mode
+    if not services.orchestrators.has(mode):
+        raise no_such_mode(mode, services.settings, services.orchestrators.modes())
+    return (await services.orchestrators.get(mode)).ledger
 
 
 async def get(services: Services, call: Call, params: RunRef) -> Any:
