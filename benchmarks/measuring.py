@@ -1,0 +1,90 @@
+"""How two things are measured against each other."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row: what we and the peer took (or did per second), their ratio, and what the ratio must be, if anything."""
+
+    name: str
+    peer: str
+    unit: str
+    ours: float
+    theirs: float
+    ratio: float
+    target: float | None
+    higher_is_better: bool
+    pairs: int
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the ratio is what it must be; None without a target."""
+        if self.target is None:
+            return None
+        return self.ratio >= self.target if self.higher_is_better else self.ratio <= self.target
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields and whether the target was reached."""
+        return asdict(self) | {"reached": self.reached}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a measurement is called, whom it compares with and what its ratio must be, if anything."""
+
+    name: str
+    peer: str
+    unit: str
+    target: float | None = None
+    higher_is_better: bool = False
+
+
+Measure = Callable[[], float]
+
+
+def compare(goal: Goal, ours: Measure, theirs: Measure, pairs: int) -> Figure:
+    """Measure in pairs, side by side and in turns who goes first, after one round that does not count."""
+    ours()
+    theirs()
+    taken = [_pair(ours, theirs, ours_first=turn % 2 == 0) for turn in range(pairs)]
+    return Figure(
+        name=goal.name,
+        peer=goal.peer,
+        unit=goal.unit,
+        ours=statistics.median(mine for mine, _ in taken),
+        theirs=statistics.median(other for _, other in taken),
+        ratio=statistics.median(mine / other for mine, other in taken),
+        target=goal.target,
+        higher_is_better=goal.higher_is_better,
+        pairs=pairs,
+    )
+
+
+def _pair(ours: Measure, theirs: Measure, *, ours_first: bool) -> tuple[float, float]:
+    if ours_first:
+        mine = ours()
+        return mine, theirs()
+    other = theirs()
+    return ours(), other
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    """How long the action takes."""
+    begun = time.perf_counter()
+    action()
+    return (time.perf_counter() - begun) * 1000
+
+
+def per_second(times: int, action: Callable[[], object]) -> float:
+    """The rate of an action that does `times` things."""
+    return times * 1000 / milliseconds(action)
+
+
+def median_of(times: int, action: Callable[[], object]) -> float:
+    """The median of `times` actions, in milliseconds."""
+    return statistics.median(milliseconds(action) for _ in range(times))

@@ -1,0 +1,94 @@
+"""Measure the figures, print them as a table and keep them as JSON.
+
+`python -m benchmarks.run` measures all, `python -m benchmarks.run door warm` only those groups.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import GROUPS
+from benchmarks.measuring import Figure
+from benchmarks.place import prepared_place
+
+RESULTS = Path(__file__).parent / "results"
+MEASURED = ("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn")
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the named groups of figures, or all. Gives the exit status: 2 for a group that does not exist."""
+    unknown = sorted(set(names) - set(GROUPS))
+    if unknown:
+        print(f"There is no group {', '.join(unknown)}; there are {', '.join(GROUPS)}.", file=sys.stderr)
+        return 2
+    figures: list[Figure] = []
+    with prepared_place() as place:
+        for name in names or GROUPS:
+            print(f"measuring: {name} ...", file=sys.stderr)
+            figures += GROUPS[name](place)
+    where = machine()
+    print(table(figures))
+    print()
+    print("; ".join(f"{key} {value}" for key, value in where.items()))
+    print(f"Kept in {keep(figures, where)}", file=sys.stderr)
+    return 0
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on and with."""
+    versions = {name: version(name) for name in MEASURED}
+    return versions | {
+        "python": platform.python_version(),
+        "cores": str(os.cpu_count()),
+        "os": platform.platform(terse=True),
+        "load at the end": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures as a Markdown table."""
+    rows = ["| what | against | ours | theirs | ratio | target | reached |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([*rows, *map(_row, figures)])
+
+
+def _row(figure: Figure) -> str:
+    cells = (
+        figure.name,
+        figure.peer,
+        f"{_number(figure.ours)} {figure.unit}",
+        f"{_number(figure.theirs)} {figure.unit}",
+        f"{figure.ratio:.2f}" if figure.ratio < 1 else f"{figure.ratio:.1f}",
+        _target(figure),
+        {True: "yes", False: "NO", None: ""}[figure.reached],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _target(figure: Figure) -> str:
+    if figure.target is None:
+        return ""
+    return f"{'≥' if figure.higher_is_better else '≤'} {figure.target:g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
+
+
+def keep(figures: Sequence[Figure], where: dict[str, Any]) -> Path:
+    """Write the figures as JSON and tell where."""
+    RESULTS.mkdir(exist_ok=True)
+    now = datetime.now(UTC)
+    path = RESULTS / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    document = {"measured_at": now.isoformat(), "machine": where, "figures": [figure.as_json() for figure in figures]}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
