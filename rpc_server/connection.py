@@ -1,6 +1,36 @@
-"""One peer: its read loop, what it has in flight, its answers."""
+"""One peer: its read loop, what it has in flight, its answers.
 
+Whatever arrives, the connection lives on, and each request is answered exactly once: a method that waits runs in a
+task of its own, any other is answered on the spot. Nothing here blocks; a peer that does not read is not read from.
+"""
+
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import CancelScope, create_task_group, move_on_after
+from anyio.abc import TaskGroup
+
+from rpc_server import errors
+from rpc_server.dispatch import Answer, Call, Dispatcher
+from rpc_server.errors import RpcError
+from rpc_server.framing import Decoder, FaultKind, Frame, FramingFault, frame
+from rpc_server.in_flight import Deliver, InFlight
+from rpc_server.json_text import JsonFault, encode, parse
+from rpc_server.messages import JsonId, NotARequest, Request, read_request
+from rpc_server.redaction import Redactor
+from rpc_server.streams import Streams
+
+if TYPE_CHECKING:
+    from schemas.runs import RunEvent
+
+logger = logging.getLogger(__name__)
+
+_CANCELLATIONS = {"$/cancelRequest": "id", "notifications/cancelled": "requestId"}
+"""The notifications that cancel a call, and their param that names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +44,240 @@ class Limits:
     max_batch: int = 1000
     """Calls in one batch."""
     max_queued_bytes: int = 4 * 1024 * 1024
-    """Answers waiting for a peer that does not read; above it nothing more is read from that peer."""
+    """Answers waiting for a peer that does not read; above it nothing more is read from that peer, and its progress
+    notifications are dropped."""
     drain_s: float = 300.0
     """Seconds that calls may go on after the peer closed its side."""
     stop_grace_s: float = 2.0
-    """Seconds that cancelled calls get to end."""
+    """Seconds that cancelled calls get to end, and as many that the last answers get to be read."""
+
+
+async def serve_connection(
+    streams: Streams,
+    dispatcher: Dispatcher,
+    limits: Limits,
+    redactor: Redactor,
+    stop: anyio.Event,
+) -> int:
+    """Serve one peer until it says `exit`, closes its side, stops reading for good, or `stop` is set.
+
+    Returns the process's exit status: 1 after an `exit` without `shutdown`, else 0. End it through `stop`: then every
+    call is cancelled and answered within `stop_grace_s`. Cancelling it instead loses answers.
+    """
+    return await _Connection(streams, dispatcher, limits, redactor).serve(stop)
+
+
+class _Connection:
+    def __init__(self, streams: Streams, dispatcher: Dispatcher, limits: Limits, redactor: Redactor) -> None:
+        self._source, self._sink = streams
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._redactor = redactor
+        self._decoder = Decoder(limits.max_message_bytes)
+        self._in_flight = InFlight(limits.max_in_flight)
+        self._is_shut_down = False
+        self._has_exited = False
+        self._tasks: TaskGroup
+
+    async def serve(self, stop: anyio.Event) -> int:
+        async with create_task_group() as self._tasks:
+            self._tasks.start_soon(self._sink.pump)
+            self._tasks.start_soon(self._sink.watch_reader)
+            with CancelScope() as going_on:
+                self._tasks.start_soon(_cancel_on, self._sink.gone, going_on)
+                self._tasks.start_soon(_cancel_on, stop, going_on)
+                await self._read()
+                await self._drain()
+            await self._end()
+            self._tasks.cancel_scope.cancel()
+        return 1 if self._has_exited and not self._is_shut_down else 0
+
+    async def _read(self) -> None:
+        """Take what the peer sends, to the end of its stream or until it says `exit`."""
+        data = b"\n"
+        while data:
+            data = await self._source.receive()
+            for piece in self._decoder.feed(data) if data else self._decoder.end():
+                await self._sink.wait_for_room()
+                self._take(piece)
+                if self._has_exited:
+                    return
+
+    async def _drain(self) -> None:
+        """Let the calls of a peer that has closed its side go on for a while."""
+        if not self._has_exited:
+            with move_on_after(self._limits.drain_s):
+                await self._in_flight.wait_until_empty()
+                await self._sink.flush()
+
+    async def _end(self) -> None:
+        """Cancel what is left, answer it, and give the answers time to leave."""
+        for call in self._in_flight.calls():
+            call.cancel(errors.stopping())
+        with move_on_after(self._limits.stop_grace_s):
+            await self._in_flight.wait_until_empty()
+        for call in self._in_flight.calls():
+            self._in_flight.settle(call, _refusal(call.id, errors.stopping()))
+        with move_on_after(self._limits.stop_grace_s):
+            await self._sink.flush()
+
+    def _take(self, piece: Frame) -> None:
+        if isinstance(piece, FramingFault):
+            self._send(_refusal(None, self._fault_error(piece)))
+            return
+        try:
+            value = parse(piece, self._limits.max_json_depth)
+        except JsonFault as fault:
+            self._send(_refusal(None, errors.parse_error(str(fault))))
+            return
+        if isinstance(value, list):
+            self._take_batch(value)
+        else:
+            self._take_one(value, self._send)
+
+    def _fault_error(self, fault: FramingFault) -> RpcError:
+        if fault.kind is FaultKind.TOO_LARGE:
+            return errors.message_too_large(fault.detail, self._limits.max_message_bytes)
+        return errors.parse_error(fault.detail)
+
+    def _take_batch(self, values: list[Any]) -> None:
+        if not values or len(values) > self._limits.max_batch:
+            detail = f"A batch holds 1 to {self._limits.max_batch} calls, not {len(values)}."
+            self._send(_refusal(None, errors.invalid_request(detail)))
+            return
+        batch = _Batch(len(values), self._encode, self._send_text)
+        for index, value in enumerate(values):
+            self._take_one(value, partial(batch.put, index))
+
+    def _take_one(self, value: Any, deliver: Deliver) -> None:
+        try:
+            request = read_request(value)
+        except NotARequest as fault:
+            deliver(_refusal(fault.id, errors.invalid_request(fault.detail)))
+            return
+        if request is None:
+            deliver(None)
+        else:
+            self._begin(request, _muted(deliver) if request.is_notification else deliver)
+
+    def _begin(self, request: Request, deliver: Deliver) -> None:
+        refused = self._refused(request)
+        if refused is not None:
+            deliver(_refusal(request.id, refused))
+        elif request.is_notification and request.method in _CANCELLATIONS:
+            self._cancel(request)
+            deliver(None)
+        elif request.method in ("shutdown", "exit"):
+            self._leave(request.method)
+            deliver({"jsonrpc": "2.0", "id": request.id, "result": None})
+        else:
+            self._call(request, deliver)
+
+    def _refused(self, request: Request) -> RpcError | None:
+        """Why the request is not served at all."""
+        if self._is_shut_down and request.method != "exit":
+            return errors.invalid_request("The server is shut down; only `exit` is left to say.")
+        if not request.is_notification and self._in_flight.find(request.id) is not None:
+            return errors.invalid_request("A call with this id is still in flight.")
+        return None
+
+    def _leave(self, method: str) -> None:
+        if method == "exit":
+            self._has_exited = True
+        else:
+            self._is_shut_down = True
+
+    def _cancel(self, request: Request) -> None:
+        """Cancel the call that the notification names; one that is not in flight is ignored."""
+        if isinstance(request.params, dict):
+            id_ = request.params.get(_CANCELLATIONS[request.method])
+            call = self._in_flight.find(id_) if isinstance(id_, str | int | float) else None
+            if call is not None and not isinstance(id_, bool):
+                call.cancel(errors.cancelled())
+
+    def _call(self, request: Request, deliver: Deliver) -> None:
+        call = Call(request.id, request.method)
+        if not self._dispatcher.may_wait(request.method):
+            deliver(self._dispatcher.answer_now(request, call))
+        elif self._in_flight.is_full:
+            if request.is_notification:
+                logger.warning("A notification was dropped: too many calls are in flight.")
+            deliver(_refusal(request.id, errors.overloaded(self._limits.max_in_flight)))
+        else:
+            call.progress = self._progress_of(request, call)
+            self._in_flight.add(call, deliver)
+            self._tasks.start_soon(self._serve, request, call)
+
+    async def _serve(self, request: Request, call: Call) -> None:
+        answer: Answer | None = _refusal(call.id, errors.stopping())
+        try:
+            answer = await self._dispatcher.answer(request, call)
+        finally:
+            self._in_flight.settle(call, answer)
+
+    def _progress_of(self, request: Request, call: Call) -> "Callable[[RunEvent], None] | None":
+        meta = request.params.get("_meta") if isinstance(request.params, dict) else None
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        if not isinstance(token, str | int) or isinstance(token, bool):
+            return None
+        return partial(self._send_progress, call, token)
+
+    def _send_progress(self, call: Call, token: str | int, event: "RunEvent") -> None:
+        """Nothing after the answer, and nothing to a peer that does not read."""
+        if call not in self._in_flight or self._sink.is_full:
+            return
+        params = {
+            "progressToken": token,
+            "progress": event.seq,
+            "message": event.message or f"{event.kind.replace('_', ' ')} {event.pipe or ''}".rstrip(),
+            "data": event.model_dump(mode="json", exclude_none=True),
+        }
+        message = {"jsonrpc": "2.0", "method": "notifications/progress", "params": self._redactor.json(params)}
+        self._send_text(encode(message))
+
+    def _send(self, answer: Answer | None) -> None:
+        if answer is not None:
+            self._send_text(self._encode(answer))
+
+    def _send_text(self, text: bytes) -> None:
+        self._sink.write(frame(text, self._decoder.framing))
+
+    def _encode(self, answer: Answer) -> bytes:
+        if "error" in answer:
+            return encode({**answer, "error": self._redactor.json(answer["error"])})
+        try:
+            return encode(answer)
+        except (TypeError, ValueError, RecursionError) as error:
+            return encode(_refusal(answer["id"], errors.unexpected(error)))
+
+
+class _Batch:
+    """Gathers the answers of one batch, in the order of its calls, and sends them as one array once all are there."""
+
+    def __init__(self, size: int, encode_answer: Callable[[Answer], bytes], send: Callable[[bytes], None]) -> None:
+        self._texts: list[bytes | None] = [None] * size
+        self._missing = size
+        self._encode = encode_answer
+        self._send = send
+
+    def put(self, index: int, answer: Answer | None) -> None:
+        self._texts[index] = None if answer is None else self._encode(answer)
+        self._missing -= 1
+        if not self._missing:
+            texts = [text for text in self._texts if text is not None]
+            if texts:
+                self._send(b"[" + b",".join(texts) + b"]")
+
+
+async def _cancel_on(event: anyio.Event, scope: CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _refusal(id_: JsonId, error: RpcError) -> Answer:
+    return {"jsonrpc": "2.0", "id": id_, "error": error}
+
+
+def _muted(deliver: Deliver) -> Deliver:
+    """A notification gets no answer, not even an error."""
+    return lambda _: deliver(None)

@@ -1,18 +1,36 @@
-"""The method table: a name, a params model and a handler per wire method."""
+"""The method table, dispatched by jsonrpcserver one call at a time.
 
+The connection has parsed and checked the request, so jsonrpcserver's deserializer and validator have nothing left to
+do; a method never raises, so that no exception's text gets into an answer.
+"""
+
+import asyncio
+import inspect
+import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, cast
+
+from anyio import CancelScope
+from oslash.either import Right
+
+from rpc_server import errors
+from rpc_server.binding import bind
+from rpc_server.errors import ErrorMapping, RpcError
+from rpc_server.jsonrpc_core import async_dispatcher, dispatcher, result
+from rpc_server.messages import JsonId, Request
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from schemas.runs import RunEvent
 
-JsonId = str | int | float | None
+Answer = dict[str, Any]
+"""A JSON-RPC response object."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One request while it is served. Its handler may keep it until the handler returns, no longer."""
 
@@ -21,25 +39,59 @@ class Call:
     method: str
     progress: "Callable[[RunEvent], None] | None" = None
     """Sends a run event to the caller, in order; does not block. None unless `params._meta.progressToken` was given."""
+    is_answered: bool = False
+    cancel_error: RpcError | None = None
+    """What a call that was cancelled is answered with."""
+    _scope: CancelScope | None = field(default=None, init=False)
+
+    def cancel(self, error: RpcError) -> None:
+        """Cancel the handler; the answer is `error`, whatever the handler still does."""
+        if self.cancel_error is None:
+            self.cancel_error = error
+            if self._scope is not None:
+                self._scope.cancel()
+
+    def open_scope(self) -> CancelScope:
+        """The scope to run the handler in."""
+        self._scope = CancelScope()
+        if self.cancel_error is not None:
+            self._scope.cancel()
+        return self._scope
 
 
-Handler = Callable[[Call, Any], Awaitable[Any]]
-"""Takes the call and an instance of its params model, returns what JSON can hold. Raises `ProblemError`, or anything
-that an error mapper knows; cancelled through anyio when the caller cancels."""
+Handler = Callable[[Call, Any], Awaitable[Any]] | Callable[[Call, Any], Any]
+"""Takes the call and an instance of its params model, and returns what JSON can hold.
+
+A coroutine function may wait and is cancelled through anyio; a plain function is for an answer that is at hand: it is
+called on the spot, and nothing else happens meanwhile. Raises `ProblemError`, or anything that an error mapper knows.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """One wire method. `params` gives the order of positional params: its fields, `_meta` left out."""
+    """One wire method."""
 
     name: str
-    params: "type[BaseModel]"
+    params: "type[BaseModel] | str | None"
+    """The params model; its fields give the order of positional params, `_meta` left out. As `"package.module:Name"`
+    it is imported when it is first needed, so that start-up does not pay for it. None for a method without params,
+    whose handler is given None."""
     handler: Handler
     summary: str
-    result: "type[BaseModel] | dict[str, Any]"
-    """A model, or a JSON Schema."""
+    result: "type[BaseModel] | str | dict[str, Any]"
+    """A model, likewise, or a JSON Schema."""
     errors: tuple[str, ...] = ()
-    """The problem codes it may answer with, beside those every method may."""
+    """The problem codes it may answer with, beside those that every method may."""
+
+    @property
+    def params_model(self) -> "type[BaseModel] | None":
+        """The params model, imported."""
+        return _model(self.params)
+
+    @property
+    def result_model(self) -> "type[BaseModel] | None":
+        """The result's model, imported; None where the result is a JSON Schema."""
+        return None if isinstance(self.result, dict) else _model(self.result)
 
 
 MethodTable = Mapping[str, MethodSpec]
@@ -53,3 +105,135 @@ def method_table(*families: list[MethodSpec]) -> MethodTable:
             raise ValueError(f"two specs are named {spec.name}")
         table[spec.name] = spec
     return table
+
+
+class Dispatcher:
+    """Answers requests from a method table."""
+
+    def __init__(self, table: MethodTable, error_mapping: ErrorMapping | None = None) -> None:
+        """Look each method up in `table` when it is first called, so that a table may import it then."""
+        self.table = table
+        self._error_mapping = error_mapping
+        self._methods = _Methods(self._method_of)
+
+    def may_wait(self, method: str) -> bool:
+        """Whether a call of `method` needs `answer`; an unknown method does not."""
+        try:
+            return inspect.iscoroutinefunction(self._methods[method])
+        except KeyError:
+            return False
+
+    def answer_now(self, request: Request, call: Call) -> Answer | None:
+        """The answer of a method that does not wait; None for a notification."""
+        return cast("Answer | None", dispatcher.dispatch_to_response_pure(**self._hooks(request, call)))
+
+    async def answer(self, request: Request, call: Call) -> Answer | None:
+        """The answer of a method that may wait; None for a notification."""
+        return cast("Answer | None", await async_dispatcher.dispatch_to_response_pure(**self._hooks(request, call)))
+
+    def _hooks(self, request: Request, call: Call) -> dict[str, Any]:
+        return {
+            "deserializer": _members,
+            "validator": _accept,
+            "methods": self._methods,
+            "context": call,
+            "post_process": partial(self._to_answer, request),
+            "request": request,
+        }
+
+    def _to_answer(self, request: Request, response: Any) -> Answer:
+        if isinstance(response, Right):
+            return {"jsonrpc": "2.0", "id": request.id, "result": response._value.result}
+        return {"jsonrpc": "2.0", "id": request.id, "error": self._to_error(request, response._error)}
+
+    def _to_error(self, request: Request, error: Any) -> RpcError:
+        """What our methods answered as it is; what the library found in our words, never in its own."""
+        if isinstance(error.data, dict):
+            return {"code": error.code, "message": error.message, "data": error.data}
+        if error.code == errors.METHOD_NOT_FOUND:
+            return errors.method_not_found(request.method, self.table)
+        return errors.unexpected(RuntimeError(f"jsonrpcserver failed: {error!r}"))
+
+    def _method_of(self, name: str) -> Callable[..., Any]:
+        spec = self.table[name]
+        waits = inspect.iscoroutinefunction(spec.handler)
+        return self._waiting_method(spec) if waits else self._immediate_method(spec)
+
+    def _immediate_method(self, spec: MethodSpec) -> Callable[..., Any]:
+        def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return result.Success(spec.handler(call, bind(spec.params_model, args, kwargs)))
+            except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
+                return self._failure(error)
+
+        return _with_signature(method)
+
+    def _waiting_method(self, spec: MethodSpec) -> Callable[..., Any]:
+        async def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
+            outcome = None
+            with call.open_scope():
+                outcome = await self._outcome(spec, call, args, kwargs)
+            return outcome if call.cancel_error is None else result.Error(**call.cancel_error)
+
+        return _with_signature(method)
+
+    async def _outcome(self, spec: MethodSpec, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return result.Success(await spec.handler(call, bind(spec.params_model, args, kwargs)))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if call.cancel_error is not None or (task is not None and task.cancelling()):
+                raise
+            # Nobody cancelled this call: its handler awaited something that was.
+            return self._failure(error)
+        except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
+            return self._failure(error)
+
+    def _failure(self, error: BaseException) -> Any:
+        return result.Error(**errors.to_rpc_error(error, self._error_mapping))
+
+
+class _Methods(dict[str, Callable[..., Any]]):
+    """jsonrpcserver's methods, each made from its spec at its first call."""
+
+    def __init__(self, method_of: Callable[[str], Callable[..., Any]]) -> None:
+        super().__init__()
+        self._method_of = method_of
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        method = self[name] = self._method_of(name)
+        return method
+
+
+def _members(request: Request) -> dict[str, Any]:
+    """What jsonrpcserver calls the deserialized request."""
+    members: dict[str, Any] = {"method": request.method, "params": request.params or []}
+    if not request.is_notification:
+        members["id"] = request.id
+    return members
+
+
+def _accept(members: Any) -> Any:
+    """The connection refuses what is no request before it gets here."""
+    return members
+
+
+def _with_signature(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Spare jsonrpcserver the inspection of `method` on each call: all have one signature."""
+    method.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    return method
+
+
+def _any_params(call: Call, /, *args: Any, **kwargs: Any) -> Any: ...
+
+
+_SIGNATURE = inspect.signature(_any_params)
+
+
+@cache
+def _imported(reference: str) -> Any:
+    return pkgutil.resolve_name(reference)
+
+
+def _model(reference: "type[BaseModel] | str | None") -> "type[BaseModel] | None":
+    return _imported(reference) if isinstance(reference, str) else reference

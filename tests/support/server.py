@@ -1,0 +1,157 @@
+"""A small server over the real wire: its methods do what a test tells them to. Run as a module."""
+
+from rpc_server.stdio import take_protocol_fds
+
+if __name__ == "__main__":
+    FDS = take_protocol_fds()
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from typing import Any
+
+import anyio
+from pydantic import ConfigDict, Field
+
+from rpc_server.connection import Limits, serve_connection
+from rpc_server.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.redaction import Redactor
+from rpc_server.signals import stop_on_signal
+from rpc_server.streams import open_streams
+from schemas.params import WireParams
+from schemas.problem import problem_error
+from schemas.runs import RunEvent
+
+
+class AnyParams(WireParams):
+    """Whatever the test wants to have back."""
+
+    value: Any = None
+    items: list[int] | None = None
+    options: dict[str, Any] | None = None
+
+
+class NameParams(WireParams):
+    """The name of an event."""
+
+    name: str = Field(default="default", min_length=1)
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class CountParams(WireParams):
+    """How many."""
+
+    count: int = Field(default=1, ge=0)
+
+
+class Events:
+    """Named events: `wait` waits for one, `set` sets it."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, anyio.Event] = {}
+
+    def named(self, name: str) -> anyio.Event:
+        return self._events.setdefault(name, anyio.Event())
+
+
+def specs(events: Events) -> list[MethodSpec]:
+    """The methods of the test server."""
+
+    def version(call: Call, params: None) -> Any:
+        return {"version": "test"}
+
+    def echo(call: Call, params: AnyParams) -> Any:
+        return params.model_dump(mode="json", exclude={"meta"}, exclude_none=True)
+
+    async def later(call: Call, params: AnyParams) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return params.value
+
+    async def wait(call: Call, params: NameParams) -> Any:
+        await events.named(params.name).wait()
+        return params.name
+
+    def set_event(call: Call, params: NameParams) -> Any:
+        events.named(params.name).set()
+
+    async def stubborn(call: Call, params: NameParams) -> Any:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                events.named("stubborn").set()
+                await events.named(params.name).wait()
+
+    def fail(call: Call, params: AnyParams) -> Any:
+        raise problem_error(
+            "run.failed", "It failed", f"It failed as asked: {params.value}.", next_step=("retry", "Ask for less.")
+        )
+
+    async def crash(call: Call, params: AnyParams) -> Any:
+        raise RuntimeError(f"a secret of the implementation: {params.value}")
+
+    def not_json(call: Call, params: None) -> Any:
+        return object()
+
+    async def progress(call: Call, params: CountParams) -> Any:
+        for seq in range(1, params.count + 1):
+            if call.progress is not None:
+                call.progress(RunEvent(run_id="r", seq=seq, kind="pipe_started", at=0.0, pipe=f"p{seq}"))
+        return params.count
+
+    async def noise(call: Call, params: None) -> Any:
+        print("printed \N{EM DASH}")
+        sys.stdout.flush()
+        os.write(1, b"written to descriptor 1\n")
+        await anyio.to_thread.run_sync(lambda: subprocess.run(["echo", "said by a child"], check=True))
+        return None
+
+    def big(call: Call, params: CountParams) -> Any:
+        return "x" * params.count
+
+    def die(call: Call, params: None) -> Any:
+        os._exit(9)
+
+    table = [
+        ("version", None, version),
+        ("echo", AnyParams, echo),
+        ("later", AnyParams, later),
+        ("wait", NameParams, wait),
+        ("set", NameParams, set_event),
+        ("stubborn", NameParams, stubborn),
+        ("fail", AnyParams, fail),
+        ("crash", AnyParams, crash),
+        ("not_json", None, not_json),
+        ("progress", CountParams, progress),
+        ("noise", None, noise),
+        ("big", CountParams, big),
+        ("die", None, die),
+    ]
+    return [
+        MethodSpec(name=name, params=params, handler=handler, summary=name, result={})
+        for name, params, handler in table
+    ]
+
+
+def limits_of(arguments: list[str]) -> Limits:
+    """The limits given as `name=value`."""
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(Limits)}
+    given = dict(argument.split("=", 1) for argument in arguments)
+    return Limits(**{name: kinds[name](value) for name, value in given.items()})
+
+
+async def main(arguments: list[str]) -> int:
+    limits = limits_of(arguments)
+    stop = anyio.Event()
+    dispatcher = Dispatcher(method_table(specs(Events())))
+    async with open_streams(FDS, limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_on_signal, stop)
+        status = await serve_connection(streams, dispatcher, limits, Redactor(os.environ), stop)
+        tasks.cancel_scope.cancel()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(anyio.run(main, sys.argv[1:]))
