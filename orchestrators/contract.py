@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,6 +80,37 @@ ExceptionThunk = Callable[[], type[BaseException]]
 """Returns the exception type; a thunk so that registering imports nothing."""
 ToProblem = Callable[[BaseException], Problem]
 Teardown = Callable[[], Awaitable[None] | None]
+"""Ends what a plugin started. One that is no coroutine function must not block."""
+
+
+class PluginFault(Exception):
+    """A plugin that cannot be used as it is installed: a configuration fault. The message is one line and names it."""
+
+
+@dataclass(frozen=True)
+class FoundTokens:
+    """The tokens a source can serve."""
+
+    orchestrators: Mapping[str, bool] = field(default_factory=dict)
+    """Token -> whether a run may be started without waiting."""
+    validators: frozenset[str] = frozenset()
+    providers: Mapping[str, str] = field(default_factory=dict)
+    """Token -> the name of what really serves it, for people."""
+
+
+class TokenSource(Protocol):
+    """Serves tokens that are known only once somebody looks, such as those of another plugin system."""
+
+    async def tokens(self) -> FoundTokens:
+        """Look. Asked at the first token that no plugin registered, and never again once it has answered."""
+        ...
+
+    def orchestrator(self, context: PluginContext) -> Orchestrator: ...
+
+    def validator(self, context: PluginContext) -> BundleValidator: ...
+
+
+TokenSourceFactory = Callable[[PluginContext], TokenSource]
 
 
 class Plugin(Protocol):

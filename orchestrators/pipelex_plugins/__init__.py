@@ -1,0 +1,29 @@
+"""Makes orchestrator plugins written for Pipelex serve here, unmodified. They run in engines; nothing of theirs is
+imported in this process."""
+
+from typing import TYPE_CHECKING
+
+from orchestrators.contract import PLUGIN_API_VERSION, PluginContext, TokenSource
+
+if TYPE_CHECKING:
+    from orchestrators.registrar import Registrar
+
+
+class PipelexPluginsPlugin:
+    """Serves whatever tokens the installed Pipelex plugins serve and no plugin of ours does."""
+
+    name = "pipelex"
+    targets_api = PLUGIN_API_VERSION
+
+    def register(self, registrar: "Registrar") -> None:
+        """Register the source of tokens."""
+        registrar.add_token_source(_source)
+
+
+def _source(context: PluginContext) -> TokenSource:
+    from orchestrators.pipelex_plugins.source import PipelexTokens
+
+    return PipelexTokens(context.pool)
+
+
+plugin = PipelexPluginsPlugin()

@@ -1,0 +1,47 @@
+"""Which tokens the installed Pipelex plugins serve: an engine is asked, since they exist only after Pipelex booted."""
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from orchestrators.contract import BundleValidator, FoundTokens, Orchestrator, PluginContext
+from orchestrators.pipelex_plugins.bridge import BridgedOrchestrator, BridgedValidator
+from orchestrators.pool import EnginePool, Lane
+
+PIPELEX_GROUP = "pipelex.plugins.interpreter"
+
+
+class PipelexTokens:
+    """Implements `TokenSource`."""
+
+    def __init__(self, pool: EnginePool) -> None:
+        self._pool = pool
+        self._plugin_of: dict[str, str] = {}
+
+    async def tokens(self) -> FoundTokens:
+        """Boot an engine and ask it, where any Pipelex plugin is installed. Raises `ProblemError` if none boots."""
+        if not entry_points(group=PIPELEX_GROUP):
+            return FoundTokens()
+        answer: dict[str, dict[str, Any]] = await self._pool.ask("bridge_tokens", {})
+        self._plugin_of = {token: facts["plugin"] for token, facts in answer.items()}
+        return FoundTokens(
+            orchestrators={
+                token: facts["fire_and_forget"]
+                for token, facts in answer.items()
+                if facts["fire_and_forget"] is not None
+            },
+            validators=frozenset(token for token, facts in answer.items() if facts["validates"]),
+            providers={token: f"the Pipelex plugin '{facts['plugin']}'" for token, facts in answer.items()},
+        )
+
+    def orchestrator(self, context: PluginContext) -> Orchestrator:
+        """The orchestrator of a token that was found."""
+        return BridgedOrchestrator(self._pool, self._lane(context.mode))
+
+    def validator(self, context: PluginContext) -> BundleValidator:
+        """The validator of a token that was found."""
+        return BridgedValidator(self._pool, self._lane(context.mode))
+
+    def _lane(self, mode: str) -> Lane:
+        # Some plugins take effect only in a process that was booted under their name.
+        plugin = self._plugin_of[mode]
+        return Lane(key=f"pipelex:{plugin}", boot_orchestrator=plugin)
