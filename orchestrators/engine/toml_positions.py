@@ -106,6 +106,16 @@ class TomlText:
             if place.is_string and place.value is not None and path[: len(prefix)] == prefix:
                 yield path, place.value
 
+    def table_at(self, offset: int) -> Path:
+        """The path of the table whose header was the last one before an offset; empty above the first."""
+        holding = [(place.body.start, path) for path, place in self.places.items() if place.body is not None]
+        return max((pair for pair in holding if pair[0] <= offset), default=(0, ()), key=lambda pair: pair[0])[1]
+
+    def key_at(self, offset: int) -> str:
+        """The first name of the statement that starts at an offset; empty where there is none."""
+        match = _BARE_KEY.match(self.text, offset)
+        return match[0] if match else ""
+
     def _line_of(self, offset: int) -> int:
         return bisect.bisect_right(self._line_starts, offset) - 1
 

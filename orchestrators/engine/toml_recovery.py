@@ -33,7 +33,7 @@ class Recovery:
 
 
 def recover(text: str) -> Recovery:
-    """Blank one broken statement after the other. An error that touches a blanked one is its consequence, and untold."""
+    """Blank one broken statement after the other. An error right after a blanked one is its consequence, and untold."""
     faults: list[SyntaxFault] = []
     blanked: list[Span] = []
     rest = TomlText(text)
@@ -62,10 +62,11 @@ def _statement_at(toml: TomlText, offset: int) -> Span:
 
 
 def _to_underline(toml: TomlText, offset: int, statement: Span) -> Span:
-    """From the error to the end of its line; the statement's first line where nothing follows the error."""
+    """From the error to the end of its line; the statement's first line where the error is only that it never ends."""
     line, _ = toml.line_and_column(offset)
-    _, line_end = toml.line_span(line - 1)
-    if offset < line_end:
+    line_start, line_end = toml.line_span(line - 1)
+    swallowed_header = statement.start < line_start and _HEADER_LINE.match(toml.text, line_start)
+    if offset < line_end and not swallowed_header:
         return Span(offset, line_end)
     first_line, _ = toml.line_and_column(statement.start)
     return Span(statement.start, toml.line_span(first_line - 1)[1])
@@ -73,7 +74,9 @@ def _to_underline(toml: TomlText, offset: int, statement: Span) -> Span:
 
 def _may_be_blanked(text: str, statement: Span) -> bool:
     """Not a table's header, nor what has swallowed one: the statements after it would change tables."""
-    return statement.end > statement.start and _HEADER_LINE.search(text, statement.start, statement.end) is None
+    is_header = text.startswith("[", statement.start)
+    is_empty = statement.start == statement.end
+    return not is_header and not is_empty and _HEADER_LINE.search(text, statement.start, statement.end) is None
 
 
 def _blank(text: str, span: Span) -> str:

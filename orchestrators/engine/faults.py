@@ -1,0 +1,259 @@
+"""Faults of a method as the wire's problem items, each with the clues that lead to its place."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mthds.method_tree.discovery import MANIFEST_NAME
+from mthds.protocol.problem.models import ProblemItem as PipelexItem
+from mthds.protocol.problem.registry import CoreCode
+from pipelex.base_exceptions import ValidationErrorItem
+from pipelex.errors.error_codes import error_code_spec, parse_error_code
+from pipelex.errors.problem import ProblemView, make_problem_item
+from pipelex.mthds_parsing.exceptions import MthdsParserError
+from pipelex.pipeline.exceptions import MethodEntryError, ValidateBundleError
+from pipelex.pipeline.validation_errors import warning_problem_items
+from pipelex_tools import lint_mthds
+from pydantic import ValidationError
+
+from orchestrators.engine.locate import Clues
+from orchestrators.engine.toml_positions import Path
+
+_PATH_IN_FINDING = re.compile(r"at '((?:pipe|concept)\.[^']+)'")
+_QUOTED = re.compile(r"'([^'\s]+)'|\b([a-z][\w]*(?:\.\w+)*\.[A-Z]\w*)")
+_RUN_FAILURE = re.compile(r"^- Dry run failed for pipe '([^']+)': (?:Pipe '[^']+' failed: )?(.*)$", re.MULTILINE)
+_LOAD_PREFIX = re.compile(r"^(?:Could not load (?:blueprints|MTHDS bundle) from .*? because of: |Value error, )+")
+_UNEXPECTED = re.compile(r"Additional properties are not allowed \((.*) (?:was|were) unexpected\)$")
+_REQUIRED = re.compile(r'^"([^"]+)" is a required property$')
+_VAGUE = re.compile(r"any of the (?:allowed|given) schemas|under any of")
+_MAX_FINDING_CHARS = 400
+
+# Where a fault of a code is, unless it says so itself; `{name}` is a parameter, each variable in turn for `{variable}`.
+_FIELDS_BY_CODE: dict[str, tuple[str, ...]] = {
+    "method.input_unused": ("inputs.{variable}", "inputs"),
+    "method.input_concept_mismatch": ("inputs.{input}",),
+    "method.output_concept_mismatch": ("output",),
+    "method.output_multiplicity_mismatch": ("output",),
+    "method.pipe_type_invalid": ("type",),
+    "method.optional_marker_invalid": ("inputs.{variable}", "output"),
+    "method.function_invalid": ("function_name",),
+    "model.unknown": ("model",),
+    "model.unavailable": ("model",),
+    "model.capability_unsupported": ("model",),
+    "method.input_presence_vacuous": ("inputs.{input}", "inputs.{variable}"),
+    "method.optional_force_redundant": ("inputs.{input}", "inputs.{variable}"),
+}
+_KEY_CODES = frozenset({"method.input_unused", "method.name_conflict"})
+_REMOVING_CODES = frozenset({"method.name_conflict", "method.identifier_invalid", "method.signature_mismatch"})
+# The parameters that hold a name as the method writes it, the most telling first.
+_NAME_PARAMS = ("missing", "concept", "path", "function", "template", "model", "name", "ref", "input", "pipe")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault before it is located."""
+
+    item: dict[str, Any]
+    """The wire's problem item, without its place."""
+    clues: Clues
+    at_run: bool = False
+    """Found by the dry run, not by reading."""
+    from_parser: bool = False
+    """Found in one bundle alone, whatever the others hold."""
+
+    @property
+    def removes(self) -> bool:
+        """Whether it is the declaration's name that is at fault, so that nothing can stand in under it."""
+        return self.item["code"] in _REMOVING_CODES
+
+
+def faults_of(error: ValidateBundleError) -> list[Fault]:
+    """Pipelex's own faults, in its order."""
+    problem = error.to_problem(view=ProblemView.CALLER)
+    hints = _run_failures(error)
+    from_parser = any(isinstance(cause, MthdsParserError) for cause in _causes(error))
+    pairs = zip(problem.errors or [], error.validation_error_items(), strict=True)
+    return [_fault(item, source, hints, from_parser=from_parser) for item, source in pairs]
+
+
+def warnings_of(warnings: list[ValidationErrorItem]) -> list[Fault]:
+    """The advisory findings on a valid method."""
+    pairs = zip(warning_problem_items(warnings=warnings), warnings, strict=True)
+    return [_fault(item, source, {}, from_parser=False) for item, source in pairs]
+
+
+def syntax_fault(file: str, finding: str) -> Fault:
+    """A file that does not parse."""
+    return _made(CoreCode.METHOD_SYNTAX, {"finding": finding}, Clues(file=file), from_parser=True)
+
+
+def manifest_fault(error: MethodEntryError) -> Fault | None:
+    """What keeps a method's manifest from naming its entry pipe; None where it simply names none."""
+    problem = error.to_problem(view=ProblemView.CALLER)
+    if error.resolve_error_code() == CoreCode.REQUEST_PIPE_UNSPECIFIED:
+        return None
+    params = problem.params.as_wire() if problem.params is not None else {}
+    detail, fields, names = problem.detail, ["package.main_pipe"], _distinct([params.get("missing"), params.get("ref")])
+    for cause in _causes(error):
+        if isinstance(cause, ValidationError):
+            first = cause.errors()[0]
+            fields = [".".join(str(step) for step in first["loc"])]
+            detail = f"{detail} {fields[0]}: {first['msg']}."
+    clues = Clues(file=MANIFEST_NAME, fields=tuple(fields), names=names)
+    return Fault({"code": problem.code, "detail": detail, "params": params}, clues)
+
+
+def lint_faults(file: str, text: str) -> Iterator[Fault]:
+    """What the language's schema says of a bundle that parses; what it says only vaguely is left out."""
+    for diagnostic in lint_mthds(text)["diagnostics"]:
+        message = str(diagnostic["message"])
+        if diagnostic["kind"] != "schema" or _VAGUE.search(message):
+            continue
+        path: Path = tuple(str(diagnostic["location"] or "").split(".")) if diagnostic["location"] else ()
+        unexpected = _UNEXPECTED.search(message)
+        required = _REQUIRED.match(message)
+        if unexpected:
+            for name in re.findall(r"'([^']+)'", unexpected[1]):
+                yield _lint_fault(file, (*path, name), f"'{name}' is not a key of this table", on_key=True)
+        elif required:
+            yield _lint_fault(file, (*path, required[1]), f"the key '{required[1]}' is missing", on_key=False)
+        else:
+            yield _lint_fault(file, path, message, on_key=False)
+
+
+def _lint_fault(file: str, path: Path, finding: str, *, on_key: bool) -> Fault:
+    dotted = ".".join(str(step) for step in path)
+    pipe = {"pipe": path[1]} if path[0] == "pipe" and len(path) > 1 else {}
+    fault = _made(
+        CoreCode.METHOD_SCHEMA_VIOLATION,
+        {"field_path": dotted, "finding": finding},
+        Clues(file=file, fields=(path,), on_key=on_key),
+        from_parser=True,
+    )
+    fault.item["location"] = {**pipe, "field": dotted}
+    return fault
+
+
+def _made(code: CoreCode, params: Mapping[str, Any], clues: Clues, *, from_parser: bool) -> Fault:
+    item = make_problem_item(code=code, params=params)
+    return Fault(item=item.model_dump(mode="json", exclude_none=True), clues=clues, from_parser=from_parser)
+
+
+def _fault(item: PipelexItem, source: ValidationErrorItem, hints: Mapping[str, str], *, from_parser: bool) -> Fault:
+    wire = item.model_dump(mode="json", exclude_none=True)
+    hint = hints.get(f"{source.domain_code}.{source.pipe_code}", "")
+    wire["detail"] = _telling_detail(wire, source, hint)
+    location = dict(wire.get("location", {}))
+    if location.get("field") == source.source:
+        # Pipelex gives the file where it knows no field.
+        location.pop("field", None)
+    wire["location"] = location
+    return Fault(
+        item=wire,
+        clues=_clues(wire, source, hint),
+        at_run=source.category.is_dry_run,
+        from_parser=from_parser,
+    )
+
+
+def _telling_detail(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> str:
+    """The code's sentence; where it says no more than the code's title, what Pipelex found."""
+    detail = str(wire["detail"])
+    code = parse_error_code(str(wire["code"]))
+    if code is None or detail != error_code_spec(code).title:
+        return detail
+    finding = hint if source.category.is_dry_run else _LOAD_PREFIX.sub("", source.message)
+    return f"{detail}: {finding[:_MAX_FINDING_CHARS]}" if finding else detail
+
+
+def _clues(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> Clues:
+    code = str(wire["code"])
+    params = wire.get("params") or {}
+    location = wire["location"]
+    finding = _LOAD_PREFIX.sub("", source.message)
+    own_fields = [location.get("field"), params.get("field_path"), *_PATH_IN_FINDING.findall(finding)]
+    return Clues(
+        file=source.source,
+        domain=source.domain_code,
+        pipe=source.pipe_code,
+        concept=source.concept_code if source.pipe_code is None else None,
+        fields=(*_hint_fields(source), *_distinct(own_fields), *_fields_by_code(code, params, source)),
+        on_key=_is_about_a_key(code, params, finding),
+        names=_names(params, source, f"{finding}\n{hint}"),
+        otherwise="inputs" if code == "method.input_undeclared" else None,
+        in_template="Jinja2 template" in finding or code == "method.template_invalid",
+        line=source.line,
+        column=source.column,
+    )
+
+
+def _is_about_a_key(code: str, params: Mapping[str, Any], finding: str) -> bool:
+    return (
+        code in _KEY_CODES
+        or params.get("identifier_kind") == "input_name"
+        or params.get("reason") == "unknown_key"
+        or finding.endswith("Extra inputs are not permitted")
+    )
+
+
+def _hint_fields(source: ValidationErrorItem) -> Iterator[str]:
+    """Where a hint that is not understood may be: on a field of a concept, on an input, on the concept."""
+    if source.hint_key is not None:
+        if source.field_name:
+            yield f"structure.{source.field_name}.hints.{source.hint_key}"
+        yield from (f"inputs.{name}.hints.{source.hint_key}" for name in source.variable_names or [])
+        yield f"hints.{source.hint_key}"
+
+
+def _fields_by_code(code: str, params: Mapping[str, Any], source: ValidationErrorItem) -> Iterator[str]:
+    if code == "method.optional_unhandled" and params.get("site") == "condition_output":
+        yield "output"
+    if params.get("identifier_kind") == "input_name":
+        yield f"inputs.{params['name']}"
+    for template in _FIELDS_BY_CODE.get(code, ()):
+        if "{variable}" in template:
+            yield from (template.format(variable=name) for name in source.variable_names or [])
+        elif "{input}" not in template:
+            yield template
+        elif params.get("input"):
+            yield template.format(input=params["input"])
+
+
+def _names(params: Mapping[str, Any], source: ValidationErrorItem, sentence: str) -> tuple[str, ...]:
+    """The names Pipelex gives; where it gives none, those in its sentence."""
+    given = [
+        *(source.variable_names or []),
+        source.missing_pipe_code,
+        source.missing_concept_code,
+        source.model_reference,
+        *(params[name] for name in _NAME_PARAMS if isinstance(params.get(name), str)),
+    ]
+    return _distinct([name for name in given if name != source.pipe_code]) or _distinct(_quoted(sentence))
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """Names in a sentence: what stands in quotes, and qualified concepts."""
+    for in_quotes, qualified in _QUOTED.findall(text):
+        if in_quotes not in ("pipe", "concept"):
+            yield in_quotes or qualified
+
+
+def _run_failures(error: ValidateBundleError) -> dict[str, str]:
+    """What each failed dry run met, by its qualified pipe."""
+    for cause in _causes(error):
+        found = dict(_RUN_FAILURE.findall(str(cause)))
+        if found:
+            return found
+    return {}
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
