@@ -260,7 +260,7 @@ def resolve_orchestration_mode(requested: str | None, settings: Settings, regist
     Raises `ProblemError` coded `pipelex.deployment.orchestration_override_forbidden`, `runtime.unsupported` (the caller
     named the mode) or `pipelex.plugin.not_found` (the deployment did).
     """
-    mode = _allowed_mode(requested, settings)
+    mode = allowed_mode(requested, settings)
     if not registry.has(mode):
         raise no_such_mode(mode, settings, registry.modes())
     return mode
@@ -275,7 +275,8 @@ def resolve_start_mode(requested: str | None, settings: Settings, registry: Orch
     return mode
 
 
-def _allowed_mode(requested: str | None, settings: Settings) -> str:
+def allowed_mode(requested: str | None, settings: Settings) -> str:
+    """The mode that counts by the policy alone. Raises `ProblemError` for an override that is not allowed."""
     default = settings.orchestration_mode
     if requested is None or requested == default:
         return default

@@ -6,10 +6,9 @@ from typing import Any
 import anyio
 
 from orchestrators.contract import EventSink, Orchestrator
-from rpc_server.config import resolve_orchestration_mode
 from rpc_server.dispatch import Call
 from rpc_server.methods.requests import run_request
-from rpc_server.methods.services import Services
+from rpc_server.methods.services import Services, mode_of_run
 from schemas.params import ExecuteParams
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 from schemas.times import iso_time
@@ -17,9 +16,9 @@ from schemas.times import iso_time
 
 async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
     """Answer the `RunResult`; with `wait_s`, what to call next once that is spent."""
-    mode = resolve_orchestration_mode(params.orchestration_mode, services.settings, services.orchestrators)
+    mode = await mode_of_run(services, params.orchestration_mode)
     run = await run_request(services, params, mode)
-    orchestrator = await services.orchestrators.get(mode)
+    orchestrator = await services.plugins.orchestrators.get(mode)
     if params.wait_s is None:
         result = await orchestrator.execute(run, call.progress)
     else:

@@ -3,20 +3,16 @@
 from typing import Any
 
 from orchestrators.contract import RunLedger
-from rpc_server.config import no_such_mode
 from rpc_server.dispatch import Call
-from rpc_server.methods.services import Services
+from rpc_server.methods.services import Services, mode_of_reading
 from schemas.params import RunRef, RunResultParams, RunsListParams, RunWatchParams
 from schemas.results import WatchEnd
 from schemas.runs import RunQuery
 
 
-async def _ledger(services: Services, mode: str | None) -> RunLedger:
-    """Reading is exempt from the override policy, so that a run outlives a change of the default."""
-    mode = mode or services.settings.orchestration_mode
-    if not services.orchestrators.has(mode):
-        raise no_such_mode(mode, services.settings, services.orchestrators.modes())
-    return (await services.orchestrators.get(mode)).ledger
+async def _ledger(services: Services, requested: str | None) -> RunLedger:
+    mode = await mode_of_reading(services, requested)
+    return (await services.plugins.orchestrators.get(mode)).ledger
 
 
 async def get(services: Services, call: Call, params: RunRef) -> Any:

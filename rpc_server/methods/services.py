@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 
 from anyio.abc import TaskGroup
-from orchestrators.registries import BundleValidatorRegistry, OrchestratorRegistry
 
 from orchestrators.pool import EnginePool
-from rpc_server.config import Settings
+from orchestrators.registries import Plugins
+from rpc_server.config import (
+    Settings,
+    allowed_mode,
+    no_such_mode,
+    resolve_orchestration_mode,
+    resolve_start_mode,
+)
 from rpc_server.workspace import Workspace
 
 
@@ -17,7 +23,38 @@ class Services:
     settings: Settings
     workspace: Workspace
     pool: EnginePool
-    orchestrators: OrchestratorRegistry
-    validators: BundleValidatorRegistry
+    plugins: Plugins
     left_running: TaskGroup
     """Holds the runs whose caller has stopped waiting."""
+
+
+async def mode_of_run(services: Services, requested: str | None) -> str:
+    """The orchestration mode of an `execute`. Raises `ProblemError`, by the policy first."""
+    await _look_up(services, requested)
+    return resolve_orchestration_mode(requested, services.settings, services.plugins.orchestrators)
+
+
+async def mode_of_start(services: Services, requested: str | None) -> str:
+    """The orchestration mode of a `start`; refused also where runs need somebody who waits."""
+    await _look_up(services, requested)
+    return resolve_start_mode(requested, services.settings, services.plugins.orchestrators)
+
+
+async def mode_of_validation(services: Services, requested: str | None) -> str:
+    """The orchestration mode of a `validate`."""
+    await _look_up(services, requested)
+    return resolve_orchestration_mode(requested, services.settings, services.plugins.validators)
+
+
+async def mode_of_reading(services: Services, requested: str | None) -> str:
+    """The mode whose ledger is asked; reading is exempt from the policy, so that a run outlives a change of it."""
+    mode = requested or services.settings.orchestration_mode
+    await services.plugins.look_up(mode)
+    if not services.plugins.orchestrators.has(mode):
+        raise no_such_mode(mode, services.settings, services.plugins.orchestrators.modes())
+    return mode
+
+
+async def _look_up(services: Services, requested: str | None) -> None:
+    # Before anything is asked of an engine, the policy has had its say.
+    await services.plugins.look_up(allowed_mode(requested, services.settings))

@@ -1,0 +1,101 @@
+"""One server: the settings, the plugins, the engines and the one peer, put together."""
+
+import logging
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from rpc_server.config import Flags, Settings, load_settings
+from rpc_server.connection import serve_connection
+from rpc_server.dispatch import Dispatcher
+from rpc_server.documents import ConfigurationFault
+from rpc_server.methods.table import wire_methods
+from rpc_server.redaction import RedactingFormatter, Redactor
+from rpc_server.signals import stop_on_signal
+from rpc_server.stdio import ProtocolFds
+from rpc_server.streams import open_streams
+
+if TYPE_CHECKING:
+    from rpc_server.methods.services import Services
+    from schemas.problem import ProblemError
+
+
+def main_serve(flags: Flags, fds: ProtocolFds) -> int:
+    """Serve the peer behind `fds` until it is done; returns the exit status.
+
+    Raises `ConfigurationFault`, also for a broken plugin, once everything that was started has ended.
+    """
+    settings = load_settings(flags)
+    redactor = Redactor({**os.environ, **settings.environment})
+    _log_to_stderr(redactor)
+    _tell_of_untrusted(settings)
+    try:
+        return anyio.run(_serve, fds, settings, redactor)
+    except* ConfigurationFault as group:
+        fault = _first(group)
+        raise fault from None
+
+
+async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> int:
+    stop = anyio.Event()
+    async with open_streams(fds, settings.limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_on_signal, stop)
+        late = LateServices(settings)
+        dispatcher = Dispatcher(wire_methods(late.ready, settings.orchestration_mode), late.map_error)
+        tasks.start_soon(late.keep)
+        status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop)
+        tasks.cancel_scope.cancel()
+    return status
+
+
+class LateServices:
+    """What the methods work with, put together while the server already answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._services: Services | None = None
+        self._opened = anyio.Event()
+
+    async def ready(self) -> "Services":
+        """The services, once they are there."""
+        await self._opened.wait()
+        assert self._services is not None
+        return self._services
+
+    def map_error(self, error: BaseException) -> "ProblemError | None":
+        """Ask the plugins' error mappers; an `ErrorMapping`."""
+        return None if self._services is None else self._services.plugins.errors.map(error)
+
+    async def keep(self) -> None:
+        """Open the services and hold them until cancelled. Raises `ConfigurationFault`."""
+        # The first message, which is often there already, is answered before anything else is loaded.
+        await checkpoint()
+        opening = await to_thread.run_sync(import_module, "rpc_server.opening")
+        async with opening.open_services(self._settings) as self._services:
+            self._opened.set()
+            await anyio.sleep_forever()
+
+
+def _tell_of_untrusted(settings: Settings) -> None:
+    project = settings.project
+    if project is not None and not project.trusted:
+        sys.stderr.write(
+            f"mthds-rpc: the settings in {project.config_dir} are ignored;"
+            f" to use them: mthds-rpc trust {project.directory}\n"
+        )
+
+
+def _first(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _log_to_stderr(redactor: Redactor) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter(logging.Formatter("mthds-rpc: %(levelname)s: %(message)s"), redactor))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
