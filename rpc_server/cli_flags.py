@@ -1,0 +1,93 @@
+"""The flags that set something, shared by the commands that read the settings."""
+
+import argparse
+from pathlib import Path
+
+from rpc_server.cli import EXIT_STATUSES
+from rpc_server.config import Flags
+
+
+def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """A parser that ends its help with the exit statuses, and never guesses an abbreviated flag."""
+    return argparse.ArgumentParser(
+        prog=f"mthds-rpc {command}",
+        description=description,
+        epilog=f"{epilog}\n\n{EXIT_STATUSES}".strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_settings_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `Flags`."""
+    group = parser.add_argument_group("settings, which win over every file")
+    group.add_argument(
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        help="the folder that paths are read from and that is searched for methods; else the working directory, unless"
+        " that is / or your home",
+    )
+    group.add_argument("--orchestration-mode", metavar="MODE", help="where runs happen; `mthds-rpc plugins` lists them")
+    group.add_argument(
+        "--allow-override",
+        action=argparse.BooleanOptionalAction,
+        help="whether a request may name another mode than the configured one",
+    )
+    group.add_argument(
+        "--allow-python",
+        action=argparse.BooleanOptionalAction,
+        help="whether a method's own Python may run; it runs with your rights",
+    )
+    group.add_argument(
+        "--trust-project",
+        action="store_true",
+        help="let the project's .pipelex settings count this once; `mthds-rpc trust DIR` for good",
+    )
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file laid over all others: what would stand in api_override.toml under [api], in rpc_override.toml"
+        " under [rpc], in rpc_NAME_override.toml under [rpc_NAME]",
+    )
+    group.add_argument(
+        "--env-file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of NAME=value lines, such as API keys; variables that are really set win; may be repeated",
+    )
+
+
+def flags_of(arguments: argparse.Namespace) -> Flags:
+    """What the flags say."""
+    return Flags(
+        orchestration_mode=arguments.orchestration_mode,
+        allow_override=arguments.allow_override,
+        allow_python=arguments.allow_python,
+        workspace=arguments.workspace,
+        trust_project=arguments.trust_project,
+        config=arguments.config,
+        env_files=tuple(arguments.env_file),
+    )
+
+
+def as_arguments(flags: Flags) -> list[str]:
+    """The same flags for another command line."""
+    arguments: list[str] = []
+    for name, value in (
+        ("--workspace", flags.workspace),
+        ("--orchestration-mode", flags.orchestration_mode),
+        ("--config", flags.config),
+        *(("--env-file", file) for file in flags.env_files),
+    ):
+        if value is not None:
+            arguments += [name, str(value)]
+    for name, chosen in (("allow-override", flags.allow_override), ("allow-python", flags.allow_python)):
+        if chosen is not None:
+            arguments.append(f"--{name}" if chosen else f"--no-{name}")
+    if flags.trust_project:
+        arguments.append("--trust-project")
+    return arguments

@@ -1,0 +1,58 @@
+"""What the commands print: JSON on stdout, explanations for people on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    """Indented on a terminal, on one line elsewhere."""
+    if sys.stdout.isatty():
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+    else:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def explain_error(error: Mapping[str, Any]) -> None:
+    """A JSON-RPC error in a few lines: what happened, where, what to do next."""
+    problem = error.get("data")
+    problem = problem if isinstance(problem, dict) else {}
+    code = problem.get("code", error["code"])
+    _say(f"mthds-rpc: {error['message']} [{code}]")
+    explain_faults(problem.get("errors") or [])
+    if "location" in problem and not problem.get("errors"):
+        _say(f"  {place_of(problem['location'])}")
+    step = problem.get("next_step")
+    if isinstance(step, dict):
+        _say(f"  {step.get('detail', '')}")
+
+
+def explain_faults(faults: Iterable[Mapping[str, Any]]) -> None:
+    """One line a fault: where, what."""
+    for fault in faults:
+        place = place_of(fault.get("location") or {})
+        _say(f"  {place}: {fault['detail']}" if place else f"  {fault['detail']}")
+
+
+def place_of(location: Mapping[str, Any]) -> str:
+    """`file:line:column`, as far as they are known; else the pipe."""
+    parts = [str(location[name]) for name in ("file", "line", "column") if location.get(name) is not None]
+    if parts:
+        return ":".join(parts)
+    return f"pipe {location['pipe']}" if location.get("pipe") else ""
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Rows as aligned columns."""
+    lines = [tuple(row) for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,51 @@
+"""`mthds-rpc serve`: the server itself."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rpc_server.stdio import ProtocolFds, take_protocol_fds
+
+if TYPE_CHECKING:
+    from rpc_server.config import Flags
+
+_DESCRIPTION = """\
+Speaks JSON-RPC 2.0 on stdin and stdout, one message a line or with Content-Length headers, whichever the client
+begins with. It is meant to be started by a program: `mthds-rpc doctor --host NAME` prints the entry for one.
+
+It ends once stdin is at its end and every call is answered. Nothing but messages is ever written to stdout."""
+
+_HINT = (
+    "mthds-rpc serve speaks JSON-RPC on stdin and stdout and is meant to be started by a program; `mthds-rpc call` is"
+    ' the command for people. Type a request such as {"jsonrpc":"2.0","id":1,"method":"version"}, or Ctrl-D to end.'
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Serve until stdin ends; the exit status. Raises `ConfigurationFault`."""
+    if "-h" in arguments or "--help" in arguments:
+        _parse(arguments)
+    fds = take_protocol_fds()
+    _hint(fds)
+    flags = _parse(arguments)
+    from rpc_server.server import main_serve
+
+    return main_serve(flags, fds)
+
+
+def _parse(arguments: list[str]) -> "Flags":
+    from rpc_server.config import Flags
+
+    if not arguments:
+        # No parser for the usual case: it would cost a tenth of the time to the first answer.
+        return Flags()
+    from rpc_server.cli_flags import add_settings_flags, flags_of, parser
+
+    serve = parser("serve", _DESCRIPTION)
+    add_settings_flags(serve)
+    return flags_of(serve.parse_args(arguments))
+
+
+def _hint(fds: ProtocolFds) -> None:
+    if os.isatty(fds.source):
+        print(_HINT, file=sys.stderr)
