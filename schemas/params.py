@@ -117,7 +117,9 @@ class InputsParams(MethodParams):
 class ModelsParams(WireParams):
     """`models`: what the configured backends can serve."""
 
-    type: Annotated[str | None, Field(description="A category: llm, extract, img_gen, search, judgment.")] = None
+    type: Annotated[
+        Literal["llm", "extract", "img_gen", "search", "judgment"] | None, Field(description="One category alone.")
+    ] = None
 
 
 class EmptyParams(WireParams):

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from mthds.protocol.models import ModelCategory
+from pipelex.pipeline.exceptions import ValidateBundleError
 from pipelex.pipeline.runner import PipelexMTHDSProtocol
 
 from orchestrators.engine import run as running
+from orchestrators.engine import validate as judging
 from orchestrators.engine.engine import Engine
+from orchestrators.engine.problems import problem_of
+from schemas.problem import ProblemError, ProblemItem
 from schemas.runs import RunEvent, RunRequest
+from schemas.validation import ValidateRequest
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,25 @@ Operation = Callable[[Engine, Job], Awaitable[Any]]
 async def execute(engine: Engine, job: Job) -> Any:
     """Run a method to its end: `RunRequest` -> `RunResult`."""
     request = RunRequest.model_validate(job.payload)
-    result = await running.execute(engine.libraries, request, job.digest, job.listener, job.begun)
+    try:
+        result = await running.execute(engine.libraries, request, job.digest, job.listener, job.begun)
+    except ValidateBundleError as error:
+        raise await _located(engine, request, error) from error
     return result.model_dump(mode="json", exclude_none=True)
 
 
 async def check(engine: Engine, job: Job) -> Any:
     """Load a method and find its entry pipe: `RunRequest` -> null."""
-    await running.check(engine.libraries, RunRequest.model_validate(job.payload), job.digest)
+    request = RunRequest.model_validate(job.payload)
+    try:
+        await running.check(engine.libraries, request, job.digest)
+    except ValidateBundleError as error:
+        raise await _located(engine, request, error) from error
+
+
+async def validate(engine: Engine, job: Job) -> Any:
+    """Judge a method: `ValidateRequest` -> `ValidationVerdict`."""
+    return await judging.validate(ValidateRequest.model_validate(job.payload), engine.libraries.directory)
 
 
 async def models(engine: Engine, job: Job) -> Any:
@@ -44,4 +61,13 @@ async def models(engine: Engine, job: Job) -> Any:
     return {**deck.model_dump(mode="json"), "missing_credentials": engine.booted.models.missing_credentials}
 
 
-OPERATIONS: dict[str, Operation] = {"execute": execute, "check": check, "models": models}
+OPERATIONS: dict[str, Operation] = {"execute": execute, "check": check, "validate": validate, "models": models}
+
+
+async def _located(engine: Engine, run: RunRequest, error: ValidateBundleError) -> ProblemError:
+    """The refusal of a run with every fault's place, as `validate` would tell them."""
+    problem = problem_of(error, run.run_id)
+    request = ValidateRequest(method=run.method, orchestration_mode=run.orchestration_mode, allow_signatures=True, include=[])
+    verdict = await judging.validate(request, engine.libraries.directory)
+    faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]
+    return ProblemError(problem.model_copy(update={"errors": faults}) if faults else problem)
