@@ -6,13 +6,8 @@ from anyio.abc import TaskGroup
 
 from orchestrators.pool import EnginePool
 from orchestrators.registries import Plugins
-from rpc_server.config import (
-    Settings,
-    allowed_mode,
-    no_such_mode,
-    resolve_orchestration_mode,
-    resolve_start_mode,
-)
+from rpc_server.config import Settings
+from rpc_server.modes import allowed_mode, no_such_mode, resolve_orchestration_mode, resolve_start_mode
 from rpc_server.workspace import Workspace
 
 
