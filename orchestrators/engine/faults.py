@@ -9,8 +9,9 @@ from mthds.method_tree.discovery import MANIFEST_NAME
 from mthds.protocol.problem.models import ProblemItem as PipelexItem
 from mthds.protocol.problem.registry import CoreCode
 from pipelex.base_exceptions import ValidationErrorItem
+from pipelex.errors.bundle_validation_failure import BundleValidationFailure
 from pipelex.errors.error_codes import error_code_spec, parse_error_code
-from pipelex.errors.problem import ProblemView, make_problem_item
+from pipelex.errors.problem import ProblemView, caller_view_of, make_problem_item
 from pipelex.mthds_parsing.exceptions import MthdsParserError
 from pipelex.pipeline.exceptions import MethodEntryError, ValidateBundleError
 from pipelex.pipeline.validation_errors import warning_problem_items
@@ -75,6 +76,18 @@ def faults_of(error: ValidateBundleError) -> list[Fault]:
     from_parser = any(isinstance(cause, MthdsParserError) for cause in _causes(error))
     pairs = zip(problem.errors or [], error.validation_error_items(), strict=True)
     return [_fault(item, source, hints, from_parser=from_parser) for item, source in pairs]
+
+
+def faults_of_failure(failure: BundleValidationFailure) -> list[Fault]:
+    """The faults of a verdict given as a value, as a plugin's validator does."""
+    items = caller_view_of(problem=failure.problem).errors or []
+    if len(items) != len(failure.validation_errors):
+        # A plugin may tell its faults without what they were found on: each keeps the place it has.
+        return [_fault_alone(item) for item in items]
+    return [
+        _fault(item, source, {}, from_parser=False)
+        for item, source in zip(items, failure.validation_errors, strict=True)
+    ]
 
 
 def warnings_of(warnings: list[ValidationErrorItem]) -> list[Fault]:
@@ -155,6 +168,20 @@ def _fault(item: PipelexItem, source: ValidationErrorItem, hints: Mapping[str, s
         at_run=source.category.is_dry_run,
         from_parser=from_parser,
     )
+
+
+def _fault_alone(item: PipelexItem) -> Fault:
+    wire = item.model_dump(mode="json", exclude_none=True)
+    place = wire.get("location", {})
+    fields = (str(place["field"]),) if "field" in place else ()
+    clues = Clues(
+        file=place.get("file"),
+        pipe=place.get("pipe"),
+        fields=fields,
+        line=place.get("line"),
+        column=place.get("column"),
+    )
+    return Fault(item=wire, clues=clues)
 
 
 def _telling_detail(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> str:

@@ -64,12 +64,7 @@ async def execute(
         try:
             output = await PipeRun(pipe_router=PipeRouter()).run(pipe_job=prepared_run.job)
         except PipelexError as error:
-            raise PipelineExecutionError.make_for_run_failure(
-                failure=error,
-                run_mode=prepared_run.job.pipe_run_params.run_mode,
-                entry_pipe_code=prepared_run.job.pipe.code,
-                output_name=prepared_run.job.output_name,
-            ) from error
+            raise run_failure(prepared_run.job, error) from error
         return result_of(run, output)
 
 
@@ -108,6 +103,16 @@ async def prepared(
                 dynamic_output_concept_ref=run.dynamic_output_concept_ref,
             )
             yield PreparedRun(job=job, library=library, event_log=event_log)
+
+
+def run_failure(job: PipeJob, error: PipelexError) -> PipelineExecutionError:
+    """What Pipelex calls the failure of a run in which `error` was raised; its problem is the root fault."""
+    return PipelineExecutionError.make_for_run_failure(
+        failure=error,
+        run_mode=job.pipe_run_params.run_mode,
+        entry_pipe_code=job.pipe.code,
+        output_name=job.output_name,
+    )
 
 
 def result_of(run: RunRequest, output: "PipeOutput") -> RunResult:
