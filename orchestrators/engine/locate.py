@@ -59,7 +59,8 @@ class Locator:
         """The most precise place the clues allow."""
         file = self._file_of(clues)
         if file is None:
-            return self._by_names_anywhere(clues.names) or self._start_of(next(iter(self.files)))
+            names = (*_packages(clues.file), *clues.names)
+            return self._by_names_anywhere(names) or self._start_of(next(iter(self.files)))
         if clues.line is not None:
             return self._at_line(file, clues.line, clues.column or 1)
         base = self._base_of(file, clues)
@@ -76,8 +77,9 @@ class Locator:
         return ((file, toml) for file, toml in self.files.items() if file.endswith(BUNDLE_SUFFIX))
 
     def _file_of(self, clues: Clues) -> str | None:
-        if clues.file in self.files:
-            return clues.file
+        if clues.file is not None:
+            # One that is not here is a dependency's, and so are the pipe and the concept.
+            return clues.file if clues.file in self.files else None
         for kind, name in (("pipe", clues.pipe), ("concept", clues.concept)):
             if name is not None:
                 for file, toml in self.bundles():
@@ -193,6 +195,13 @@ class Locator:
             places = self.files[file].places
             self._known[file] = {path[:length] for path in places for length in range(1, len(path) + 1)}
         return self._known[file]
+
+
+def _packages(file: str | None) -> Iterator[str]:
+    """The addresses a dependency's file may belong to, the longest first."""
+    while file and "/" in file:
+        file = file.rpartition("/")[0]
+        yield file
 
 
 def _spellings(names: tuple[str, ...]) -> Iterator[str]:

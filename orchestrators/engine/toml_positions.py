@@ -83,9 +83,13 @@ class TomlText:
         return line + 1, offset - self._line_starts[line] + 1
 
     def offset_of(self, line: int, column: int) -> int:
-        """The offset of a one-based line and column, kept inside the line and the text."""
-        start, end = self.line_span(min(line, len(self._line_starts)) - 1)
-        return min(start + column - 1, end)
+        """The offset of a one-based line and column as a TOML parser counts, kept inside the line."""
+        start = 0
+        for _ in range(line - 1):
+            start = self.text.find("\n", start) + 1 or len(self.text)
+        end = self.text.find("\n", start)
+        line_end = len(self.text) if end < 0 else end
+        return min(start + column - 1, line_end - self.text.endswith("\r", start, line_end))
 
     def line_span(self, line: int) -> tuple[int, int]:
         """Start and end of a zero-based line, without its line break."""

@@ -8,7 +8,8 @@ import tomli
 from orchestrators.engine.toml_positions import Span, TomlText
 
 _HEADER_LINE = re.compile(r"^[ \t]*\[{1,2}[^\[\]\n]+\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
-_NOT_A_LINE_BREAK = re.compile(r"[^\r\n]")
+_NOT_A_LINE_BREAK = re.compile(r"[^\r\n]|\r(?!\n)")
+_OPENING = re.compile(r"[\[{]")
 _MAX_ERRORS = 50
 
 
@@ -40,16 +41,21 @@ def recover(text: str) -> Recovery:
     while len(blanked) < _MAX_ERRORS:
         try:
             tomli.loads(rest.text)
+        except RecursionError:
+            deepest = max(rest.statements, key=lambda one: len(_OPENING.findall(rest.text, one.start, one.end)))
+            faults.append(SyntaxFault(_to_underline(rest, deepest.start, deepest), "arrays and tables nest too deeply"))
+            break
         except tomli.TOMLDecodeError as error:
             offset = rest.offset_of(error.lineno, error.colno)
             statement = _statement_at(rest, offset)
             if not any(statement.start == known.end for known in blanked):
                 finding = f"TOML syntax error at line {error.lineno}, column {error.colno}: {error.msg}"
                 faults.append(SyntaxFault(_to_underline(rest, offset, statement), finding))
-            if not _may_be_blanked(rest.text, statement):
+            blank = TomlText(_blank(rest.text, statement))
+            if blank.text == rest.text or not _may_be_blanked(rest.text, statement):
                 break
             blanked.append(statement)
-            rest = TomlText(_blank(rest.text, statement))
+            rest = blank
         else:
             return Recovery(rest.text, faults, blanked, is_whole=True)
     return Recovery(rest.text, faults, blanked, is_whole=False)

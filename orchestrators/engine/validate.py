@@ -1,17 +1,20 @@
 """Judging a method: Pipelex's verdict, every fault of it that can be told at once, each with its place."""
 
 import base64
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
 from mthds.method_tree.discovery import BUNDLE_SUFFIX, MANIFEST_NAME
 from mthds.method_tree.models import MethodTree
+from mthds.protocol.models import ValidationReport
 from pipelex.base_exceptions import PipelexError
+from pipelex.errors.bundle_validation_failure import BundleValidationFailure
 from pipelex.libraries.method_load_threads import run_method_load
 from pipelex.pipeline.exceptions import MethodEntryError, ValidateBundleError
 from pipelex.pipeline.method_entry import select_method_entry
@@ -21,6 +24,7 @@ from pipelex.pipeline.validation_report import PipelexValidationReport
 from orchestrators.engine.faults import (
     Fault,
     faults_of,
+    faults_of_failure,
     lint_faults,
     manifest_fault,
     syntax_fault,
@@ -28,6 +32,7 @@ from orchestrators.engine.faults import (
 )
 from orchestrators.engine.locate import Locator, Spot
 from orchestrators.engine.model_decks import every_model
+from orchestrators.engine.problems import caller_problem
 from orchestrators.engine.stand_ins import Declaration, StandIns, declaration_of
 from orchestrators.engine.toml_positions import Span, TomlText
 from orchestrators.engine.toml_recovery import Recovery, recover
@@ -36,9 +41,17 @@ from schemas.method_source import Base64File, FileEntry, MethodSource
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest
 
+# What only a whole tree can answer: a package, a file beside the bundle, the rule on reserved domains.
+_NEEDS_TREE = re.compile(r"->|template_file|function_name|domain\s*=\s*['\"](?:mthds|native|pipelex)\b")
 # Each look at a faulty method costs about one validation.
 _MAX_LOOKS = 40
 _CONTRACT_KEYS = ("inputs", "output")
+
+
+Ask = Callable[
+    [MaterialisedTree, list[str] | None, str | None], Awaitable[ValidationReport[Any] | BundleValidationFailure]
+]
+"""A validator: the written method, the names of its loose bundles, the pipe to draw (empty: none; None: it chooses)."""
 
 
 async def validate(request: ValidateRequest, directory: FilePath) -> dict[str, Any]:
@@ -52,10 +65,27 @@ async def validate(request: ValidateRequest, directory: FilePath) -> dict[str, A
     # A missing key is no fault of the method.
     with every_model():
         try:
-            verdict = await judge.judge(method)
-        except ValidateBundleError as error:
-            return _invalid(await _Examination(judge, method).faults(error))
-    return _valid(verdict, _locator(method))
+            return await judge.judge(method)
+        except (ValidateBundleError, RecursionError) as error:
+            errors = await _Examination(judge, method).errors(error)
+            if not errors:
+                raise
+            return _invalid(errors)
+
+
+async def validate_by(ask: Ask, request: ValidateRequest, directory: FilePath) -> dict[str, Any]:
+    """Like `validate`, by another validator than Pipelex's own: its faults, each with its place, and no others."""
+    method = _Method.of(request.method)
+    async with _written(request, directory, method) as written:
+        verdict = await ask(written.tree, list(method.bundles) if written.tree.contents else None, written.graph_pipe)
+    if not isinstance(verdict, BundleValidationFailure):
+        return _valid(verdict, method, written)
+    if not verdict.validation_errors:
+        # It could not judge, and says why.
+        raise ProblemError(caller_problem(verdict.problem))
+    locator = _locator(method)
+    faults = [_Located(fault, locator.locate(fault.clues)) for fault in faults_of_failure(verdict)]
+    return _invalid(_in_order(faults, locator))
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,13 @@ class _Method:
         files = source.files or {}
         return cls(source, {path: files[path] for path in sorted(files) if path.endswith(BUNDLE_SUFFIX)})
 
+    def loose_texts(self) -> list[str] | None:
+        """The bundles' texts where those alone are the method: loading them is several times faster than a tree."""
+        texts = [entry for entry in self.bundles.values() if isinstance(entry, str)]
+        files = self.source.mthds_contents or self.source.files or {}
+        is_all = 0 < len(texts) == len(files) and not self.source.dependencies
+        return texts if is_all and not any(_NEEDS_TREE.search(text) for text in texts) else None
+
     def with_bundles(self, texts: dict[str, str]) -> "_Method":
         """The same method holding these bundles, and no others."""
         if self.source.mthds_contents is not None:
@@ -84,56 +121,31 @@ class _Method:
 
 
 @dataclass(frozen=True)
-class _Verdict:
-    """A valid method."""
+class _Written:
+    """A method where a validator can read it."""
 
-    report: PipelexValidationReport
+    tree: MaterialisedTree
+    graph_pipe: str | None
+    """The pipe to draw: empty for no graph, None to let the validator choose."""
     entry: str | None
-    """The qualified pipe that a run naming none would start at."""
+    """The qualified pipe of a tree that a run naming none would start at."""
     entry_error: MethodEntryError | None
     """Why a tree has no such pipe."""
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """Pipelex's own validation, as a request asks for it."""
-
-    request: ValidateRequest
-    directory: FilePath
-
-    async def judge(self, method: _Method, *, with_graph: bool = True) -> _Verdict:
-        """Raises `ValidateBundleError` for an invalid method."""
-        with self._written(method.source) as tree:
+@asynccontextmanager
+async def _written(request: ValidateRequest, directory: FilePath, method: _Method) -> AsyncIterator[_Written]:
+    """Write a method below `directory` for the block."""
+    own_directory = FilePath(tempfile.mkdtemp(prefix="validate-", dir=directory))
+    try:
+        with materialised(method.source, own_directory / "method") as tree:
             entry, entry_error = await _entry(tree.tree)
-            report = await validate_bundles_in_process(
-                mthds_contents=tree.contents,
-                mthds_sources=list(method.bundles) if tree.contents is not None else None,
-                method_dir=tree.path,
-                methods_dirs=tree.methods_dirs or None,
-                library_dirs=[],
-                library_dirs_are_callers=True,
-                allow_signatures=self.request.allow_signatures,
-                graph_pipe_code=self._graph_pipe(tree, entry) if with_graph else "",
-            )
-        if tree.tree is None:
-            blueprint = report.bundle_blueprint
-            entry = f"{blueprint.domain}.{blueprint.main_pipe}" if blueprint.main_pipe else None
-        return _Verdict(report, entry, entry_error)
-
-    @contextmanager
-    def _written(self, source: MethodSource) -> Iterator[MaterialisedTree]:
-        directory = FilePath(tempfile.mkdtemp(prefix="validate-", dir=self.directory))
-        try:
-            with materialised(source, directory / "method") as tree:
-                yield tree
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-
-    def _graph_pipe(self, tree: MaterialisedTree, entry: str | None) -> str | None:
-        """The pipe to draw; empty for no graph, None to let Pipelex choose."""
-        if "graph" not in self.request.include:
-            return ""
-        return self.request.graph_pipe_code or (entry or "" if tree.tree is not None else None)
+            graph_pipe: str | None = ""
+            if "graph" in request.include:
+                graph_pipe = request.graph_pipe_code or (entry or "" if tree.tree is not None else None)
+            yield _Written(tree, graph_pipe, entry, entry_error)
+    finally:
+        shutil.rmtree(own_directory, ignore_errors=True)
 
 
 async def _entry(tree: MethodTree | None) -> tuple[str | None, MethodEntryError | None]:
@@ -143,9 +155,33 @@ async def _entry(tree: MethodTree | None) -> tuple[str | None, MethodEntryError 
         return (await run_method_load(select_method_entry, tree=tree)).pipe_ref, None
     except MethodEntryError as error:
         return None, error
-    except PipelexError:
+    except (PipelexError, RecursionError):
         # A bundle that cannot be read: the validation says why.
         return None, None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Pipelex's own validation, as a request asks for it."""
+
+    request: ValidateRequest
+    directory: FilePath
+
+    async def judge(self, method: _Method) -> dict[str, Any]:
+        """The verdict on a valid method; raises `ValidateBundleError` for an invalid one."""
+        async with _written(self.request, self.directory, method) as written:
+            contents = written.tree.contents or method.loose_texts()
+            report = await validate_bundles_in_process(
+                mthds_contents=contents,
+                mthds_sources=list(method.bundles) if contents is not None else None,
+                method_dir=written.tree.path if contents is None else None,
+                methods_dirs=written.tree.methods_dirs or None,
+                library_dirs=[],
+                library_dirs_are_callers=True,
+                allow_signatures=self.request.allow_signatures,
+                graph_pipe_code=written.graph_pipe,
+            )
+        return _valid(report, method, written)
 
 
 @dataclass(frozen=True)
@@ -168,21 +204,19 @@ class _Examination:
     is_partial: bool = False
     """Whether a bundle could not be read at all, so that a name the others miss may well exist."""
 
-    async def faults(self, error: ValidateBundleError) -> list[dict[str, Any]]:
-        """The faults in the order of their places; `error` is Pipelex's first answer."""
+    async def errors(self, error: ValidateBundleError | RecursionError) -> list[dict[str, Any]]:
+        """The faults in the order of their places; `error` is Pipelex's first answer, or what it broke on."""
         self.locator = _locator(self.method)
         recovered = self._read()
         self.stand_ins = StandIns({file: recovery.text for file, recovery in recovered.items()})
         self._replace_unread(recovered)
-        answer: ValidateBundleError | None = await self._look() if self.found else error
+        answer = await self._look() if self.found or isinstance(error, RecursionError) else error
         for _ in range(_MAX_LOOKS):
             if answer is None or not self._take(faults_of(answer)):
                 break
             answer = await self._look()
         self._add_lint(recovered)
-        files = list(self.locator.files)
-        in_order = sorted(self.found, key=lambda located: (files.index(located.spot.file), located.spot.span.start))
-        return [_wire(located, self.locator) for located in in_order]
+        return _in_order(self.found, self.locator)
 
     def _read(self) -> dict[str, Recovery]:
         """What can be read of each bundle; its syntax faults are found."""
@@ -218,7 +252,7 @@ class _Examination:
         if not texts:
             return None
         try:
-            await self.judge.judge(self.method.with_bundles(texts), with_graph=False)
+            await self.judge.judge(self.method.with_bundles(texts))
         except ValidateBundleError as error:
             return error
         except (PipelexError, ProblemError):
@@ -293,6 +327,13 @@ def _locator(method: _Method) -> Locator:
     return Locator(files or {"bundle_1.mthds": TomlText("")})
 
 
+def _in_order(faults: list[_Located], locator: Locator) -> list[dict[str, Any]]:
+    """The problem items, by file and place."""
+    files = list(locator.files)
+    in_order = sorted(faults, key=lambda located: (files.index(located.spot.file), located.spot.span.start))
+    return [_wire(located, locator) for located in in_order]
+
+
 def _wire(located: _Located, locator: Locator) -> dict[str, Any]:
     """The problem item with its place: `line` and `column` are where its `range` starts."""
     spot = located.spot
@@ -316,15 +357,20 @@ def _invalid(errors: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _valid(verdict: _Verdict, locator: Locator) -> dict[str, Any]:
-    report = verdict.report.model_dump(mode="json", serialize_as_any=True, by_alias=True, exclude={"warnings"})
-    warnings = [_Located(fault, locator.locate(fault.clues)) for fault in warnings_of(verdict.report.warnings)]
-    if verdict.entry_error is not None and MANIFEST_NAME in locator.files:
-        warnings += _manifest_warnings(verdict.entry_error, locator)
+def _valid(report: ValidationReport[Any], method: _Method, written: _Written) -> dict[str, Any]:
+    locator = _locator(method)
+    warnings = [_Located(fault, locator.locate(fault.clues)) for fault in warnings_of(getattr(report, "warnings", []))]
+    if written.entry_error is not None and MANIFEST_NAME in locator.files:
+        warnings += _manifest_warnings(written.entry_error, locator)
+    members: dict[str, Any] = report.model_dump(mode="json", serialize_as_any=True, by_alias=True, exclude={"warnings"})
+    entry = written.entry
+    if written.tree.contents is not None and isinstance(report, PipelexValidationReport):
+        blueprint = report.bundle_blueprint
+        entry = f"{blueprint.domain}.{blueprint.main_pipe}" if blueprint.main_pipe else None
     return {
-        **{name: value for name, value in report.items() if value is not None},
+        **{name: value for name, value in members.items() if value is not None},
         "warnings": [_wire(warning, locator) for warning in warnings],
-        **({"default_pipe_ref": verdict.entry} if verdict.entry else {}),
+        **({"default_pipe_ref": entry} if entry else {}),
     }
 
 
