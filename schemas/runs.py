@@ -83,6 +83,8 @@ class Usage(Open):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    calls: list[dict[str, Any]] | None = None
+    """One record per call of a model, in the protocol's shape, where `include` has `usage`."""
 
 
 class RunResult(Open):

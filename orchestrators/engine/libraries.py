@@ -11,12 +11,24 @@ from pathlib import Path
 
 from pipelex.interpreter_hub import get_library_manager, set_current_library
 from pipelex.libraries.method_load_threads import run_method_load
+from pipelex.pipe_machinery.pipe_blueprint import PipeType
 from pipelex.pipeline.execution_seams import acquire_library_async
 from pipelex.pipeline.method_entry import select_method_entry
 
 from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.trees import MaterialisedTree, materialised
 from schemas.method_source import MethodSource
+
+_WITHOUT_MODELS = frozenset(
+    {
+        PipeType.PIPE_COMPOSE,
+        PipeType.PIPE_DOC_GEN,
+        PipeType.PIPE_BATCH,
+        PipeType.PIPE_CONDITION,
+        PipeType.PIPE_PARALLEL,
+        PipeType.PIPE_SEQUENCE,
+    }
+)
 
 
 @dataclass
@@ -26,6 +38,7 @@ class LoadedLibrary:
     library_id: str
     tree: MaterialisedTree
     main_pipe: str | None
+    may_call_models: bool
     release: ExitStack
     users: int = 0
 
@@ -83,7 +96,14 @@ class LibraryCache:
                 methods_dirs=tree.methods_dirs or None,
             )
             release.callback(get_library_manager().teardown, library_id=library_id)
-            return LoadedLibrary(library_id=library_id, tree=tree, main_pipe=main_pipe, release=release.pop_all())
+            pipes = get_library_manager().get_library(library_id=library_id).pipe_library.get_pipes()
+            return LoadedLibrary(
+                library_id=library_id,
+                tree=tree,
+                main_pipe=main_pipe,
+                may_call_models=any(pipe.pipe_type not in _WITHOUT_MODELS for pipe in pipes),
+                release=release.pop_all(),
+            )
 
     def _evict(self) -> None:
         idle = [digest for digest, library in self._loaded.items() if library.users == 0]

@@ -7,11 +7,16 @@ import signal
 import socket
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrators.engine.channel import FrameReader, encode
 from orchestrators.engine.options import EngineOptions
+from schemas.problem import NextStep, Problem
+
+if TYPE_CHECKING:
+    from orchestrators.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -51,26 +56,45 @@ def _first_message(channel: socket.socket, frames: FrameReader) -> dict[str, Any
             return message
 
 
-def _boot(channel: socket.socket, options: EngineOptions) -> Any:
-    from orchestrators.engine.boot import boot
-
+def _boot(channel: socket.socket, options: EngineOptions) -> "Engine | None":
+    """The engine, once its owner has been told that it is ready; None where it was told why it cannot be."""
     try:
-        booted = boot(options)
+        engine = _booted(options)
     except Exception as error:  # noqa: BLE001 - whatever stops a boot is reported to the owner
         from orchestrators.engine.problems import problem_of
 
-        channel.sendall(encode({"failed": problem_of(error).to_wire()}))
+        logger.error("Pipelex cannot boot: %s", error)
+        channel.sendall(encode({"failed": _for_the_user(problem_of(error)).to_wire()}))
         return None
+    channel.sendall(encode({"ready": {"missing_credentials": engine.booted.models.missing_credentials}}))
+    return engine
+
+
+def _booted(options: EngineOptions) -> "Engine":
+    from orchestrators.engine.boot import boot
+
+    booted = boot(options)
+    # Imported here rather than at the first job: what cannot be imported stops the boot.
+    import_module("orchestrators.engine.job_server")
     from orchestrators.engine.engine import Engine
     from orchestrators.engine.libraries import LibraryCache
 
     trees = Path(options.work_dir) / "trees"
-    trees.mkdir(exist_ok=True)
-    channel.sendall(encode({"ready": {"missing_credentials": booted.models.missing_credentials}}))
+    trees.mkdir()
     return Engine(options=options, booted=booted, libraries=LibraryCache(trees, options.max_libraries))
 
 
-async def _serve(channel: socket.socket, frames: FrameReader, engine: Any) -> None:
+def _for_the_user(problem: Problem) -> Problem:
+    """Whoever calls is who configured this machine, so the step is theirs, not a report to somebody."""
+    if problem.next_step.kind != "report":
+        return problem
+    step = NextStep(
+        kind="fix_configuration", detail="Mend what the server's stderr names, then call again; no restart is needed."
+    )
+    return problem.model_copy(update={"next_step": step})
+
+
+async def _serve(channel: socket.socket, frames: FrameReader, engine: "Engine") -> None:
     from orchestrators.engine.job_server import CountingExecutor, JobServer
 
     loop = asyncio.get_running_loop()

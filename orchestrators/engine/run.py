@@ -1,15 +1,13 @@
 """Running a method: load or reuse its library, build the job, run it, shape what comes out."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mthds.protocol.problem.registry import CoreCode
 from pipelex.base_exceptions import PipelexError
-from pipelex.config import get_config
 from pipelex.core.qualified_ref import QualifiedRef
-from pipelex.graph.graph_tracer_manager import GraphTracerManager
 from pipelex.interpreter_hub import (
     get_required_entry_pipe,
     get_required_pipe,
@@ -22,13 +20,10 @@ from pipelex.pipeline.exceptions import PipeExecutionError, PipelineExecutionErr
 from pipelex.pipeline.execution_seams import prepare_pipe_job
 from pipelex.reporting.usage_records import TokensUsageRecord, dump_tokens_usage_records, make_tokens_usage_record
 from pipelex.runtime_bridge.serialization import resolve_main_stuff_root_key
-from pipelex.runtime_hub import get_report_delegate, scoped_event_log
-from pipelex.system.configuration.configs import PipelineExecutionConfig
-from pipelex.system.pipe_run_mode import PipeRunMode
 from pipelex.system.storage_scope import LOCAL_USER_ID
 
-from orchestrators.engine.events import RunEventLog
 from orchestrators.engine.libraries import LibraryCache, LoadedLibrary, entry_pipe_ref
+from orchestrators.engine.tracing import Wanted, pipe_run_mode, traced
 from schemas.problem import problem_error
 from schemas.runs import ModelUsage, RunEvent, RunRequest, RunResult, Usage
 from schemas.times import iso_now, iso_time
@@ -36,7 +31,6 @@ from schemas.times import iso_now, iso_time
 if TYPE_CHECKING:
     from pipelex.core.pipes.pipe_output import PipeOutput
     from pipelex.pipe_machinery.pipe_abstract import PipeAbstract
-    from pipelex.system.trace_context import TraceContext
 
 # Objects under these keys would be rebuilt as Python classes by Pipelex's own decoder.
 _RESERVED_INPUT_KEYS = frozenset({"__class__", "__module__"})
@@ -48,7 +42,6 @@ class PreparedRun:
 
     job: PipeJob
     library: LoadedLibrary
-    event_log: RunEventLog | None
 
 
 async def execute(
@@ -82,15 +75,13 @@ async def prepared(
     _refuse_reserved_keys(run.inputs)
     async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
         pipe = await _entry_pipe(library, run.pipe_code)
-        graph = "graph" in run.include
-        usage = "usage" in run.include
-        event_log = RunEventLog(run.run_id, listener, keep=graph or usage) if graph or usage or listener else None
-        with _traced(run, pipe, event_log) as trace_context:
+        wanted = Wanted.of(run, library, listener)
+        with traced(run, pipe, wanted) as trace_context:
             job = await prepare_pipe_job(
                 pipe=pipe,
                 library_id=library.library_id,
-                execution_config=_execution_config(run, listening=listener is not None),
-                pipe_run_mode=_mode(run),
+                execution_config=wanted.execution_config(),
+                pipe_run_mode=pipe_run_mode(run),
                 pipeline_run_id=run.run_id,
                 user_id=LOCAL_USER_ID,
                 storage_scope=run.run_id,
@@ -102,7 +93,7 @@ async def prepared(
                 output_multiplicity=run.output_multiplicity,
                 dynamic_output_concept_ref=run.dynamic_output_concept_ref,
             )
-            yield PreparedRun(job=job, library=library, event_log=event_log)
+            yield PreparedRun(job=job, library=library)
 
 
 def run_failure(job: PipeJob, error: PipelexError) -> PipelineExecutionError:
@@ -120,7 +111,6 @@ def result_of(run: RunRequest, output: "PipeOutput") -> RunResult:
     memory = output.working_memory
     name = resolve_main_stuff_root_key(pipe_output=output)
     stuff = memory.root.get(name)
-    usages = output.tokens_usages
     return RunResult(
         pipeline_run_id=run.run_id,
         orchestration_mode=run.orchestration_mode,
@@ -129,11 +119,22 @@ def result_of(run: RunRequest, output: "PipeOutput") -> RunResult:
         main_stuff_name=name,
         concept=stuff.concept.concept_ref if stuff is not None else None,
         output=stuff.content.model_dump(mode="json", serialize_as_any=True) if stuff is not None else None,
-        usage=usage_of([make_tokens_usage_record(record) for record in usages]) if usages is not None else None,
+        usage=_usage(run, output),
         graph=_graph(output) if "graph" in run.include else None,
         pipe_output=_pipe_output(output) if "working_memory" in run.include else None,
         run_mode=run.run_mode,
     )
+
+
+def _usage(run: RunRequest, output: "PipeOutput") -> Usage | None:
+    """What the run consumed. A live run that was not traced had no pipe that could call a model."""
+    if output.tokens_usages is None and run.run_mode == "dry":
+        return None
+    records = [make_tokens_usage_record(record) for record in output.tokens_usages or []]
+    usage = usage_of(records)
+    if "usage" in run.include:
+        usage.calls = [record.model_dump(mode="json", exclude_none=True) for record in records]
+    return usage
 
 
 def usage_of(records: list[TokensUsageRecord]) -> Usage:
@@ -180,61 +181,6 @@ def _search_scope(pipe: "PipeAbstract", pipe_code: str | None) -> str:
         alias, _ = QualifiedRef.split_cross_package_ref(pipe_code)
         return f"{alias}->{pipe.domain_code}"
     return pipe.domain_code
-
-
-@contextmanager
-def _traced(run: RunRequest, pipe: "PipeAbstract", event_log: RunEventLog | None) -> Iterator["TraceContext | None"]:
-    """Open Pipelex's tracer on `event_log` for the block; no tracer where nobody wants one."""
-    if event_log is None:
-        yield None
-        return
-    config = _execution_config(run, listening=True)
-    tracers = GraphTracerManager.get_or_create_instance()
-    with scoped_event_log(event_log):
-        context = tracers.open_tracer(
-            graph_id=run.run_id,
-            data_inclusion=config.graph.data_inclusion,
-            pipeline_ref_domain=pipe.domain_code,
-            pipeline_ref_main_pipe=pipe.code,
-            event_log=event_log,
-            workflow_id="direct",
-            pipeline_run_id=run.run_id,
-            emit_graph_events=True,
-            emit_usage_events="usage" in run.include,
-            describe_pipe_io=False,
-            run_mode=_mode(run),
-        )
-        if "usage" in run.include:
-            get_report_delegate().set_event_log(context_key=run.run_id, event_log=event_log, pipeline_run_id=run.run_id)
-        try:
-            yield context
-        finally:
-            tracers.close_tracer(run.run_id)
-            get_report_delegate().clear_event_log(context_key=run.run_id)
-
-
-def _execution_config(run: RunRequest, *, listening: bool) -> PipelineExecutionConfig:
-    base = get_config().interpreter.pipeline_execution
-    graph_wanted = "graph" in run.include
-    full_data = base.graph.data_inclusion.model_copy(
-        update={
-            "stuff_json_content": graph_wanted,
-            "error_stack_traces": False,
-            "pipe_and_concept_registry": graph_wanted,
-        }
-    )
-    graph = base.graph.model_copy(update={"data_inclusion": full_data})
-    return base.model_copy(
-        update={
-            "is_generate_graph": graph_wanted or listening,
-            "is_generate_usage": "usage" in run.include,
-            "graph": graph,
-        }
-    )
-
-
-def _mode(run: RunRequest) -> PipeRunMode:
-    return PipeRunMode.DRY if run.run_mode == "dry" else PipeRunMode.LIVE
 
 
 def _graph(output: "PipeOutput") -> dict[str, Any] | None:
