@@ -17,7 +17,7 @@ PINS := pyproject.toml constraints.txt
 EXAMPLE := examples/invoice_triage
 
 demo: $(VENV)/installed
-	@$(BIN)/mthds-rpc call execute --method $(EXAMPLE) --inputs $(EXAMPLE)/inputs.json
+	@$(BIN)/mthds-rpc call execute --method $(EXAMPLE) --inputs $(EXAMPLE)/inputs.json --progress --output
 
 test: $(VENV)/installed-dev
 	@$(BIN)/coverage erase

@@ -65,25 +65,28 @@ def _settle(server: LineServer, place: Place) -> None:
 
 
 def _one_by_one(ours: LineServer, echo: LineServer) -> Figure:
-    calls = 400
+    versions, echoes = _calls(400)
     return compare(
         Goal("sequential `version` calls", "mcp, echo tool", "calls/s", 5, higher_is_better=True),
-        lambda: per_second(calls, lambda: [ours.ask(request("version", n)) for n in range(calls)]),
-        lambda: per_second(calls, lambda: [echo.ask(request("tools/call", n, ECHO)) for n in range(calls)]),
-        pairs=9,
+        lambda: per_second(len(versions), lambda: [ours.ask(line) for line in versions]),
+        lambda: per_second(len(echoes), lambda: [echo.ask(line) for line in echoes]),
+        pairs=15,
     )
 
 
 def _many_at_a_time(ours: LineServer, echo: LineServer) -> Figure:
-    calls = 2000
-    versions = [request("version", n) for n in range(calls)]
-    echoes = [request("tools/call", n, ECHO) for n in range(calls)]
+    versions, echoes = _calls(2000)
     return compare(
         Goal("`version` calls, 64 in flight", "mcp, echo tool", "calls/s", 12, higher_is_better=True),
-        lambda: per_second(calls, lambda: ours.pump(versions, 64)),
-        lambda: per_second(calls, lambda: echo.pump(echoes, 64)),
+        lambda: per_second(len(versions), lambda: ours.pump(versions, 64)),
+        lambda: per_second(len(echoes), lambda: echo.pump(echoes, 64)),
         pairs=9,
     )
+
+
+def _calls(number: int) -> tuple[list[bytes], list[bytes]]:
+    """Our calls and the peer's, made beforehand."""
+    return [request("version", n) for n in range(number)], [request("tools/call", n, ECHO) for n in range(number)]
 
 
 # Warm runs of a method that a running server has seen before.
