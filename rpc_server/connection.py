@@ -97,11 +97,12 @@ class _Connection:
         data = b"\n"
         while data:
             data = await self._source.receive()
-            for piece in self._decoder.feed(data) if data else self._decoder.end():
-                await self._sink.wait_for_room()
-                self._take(piece)
-                if self._has_exited:
-                    return
+            with self._sink.together():
+                for piece in self._decoder.feed(data) if data else self._decoder.end():
+                    await self._sink.wait_for_room()
+                    self._take(piece)
+                    if self._has_exited:
+                        return
 
     async def _drain(self) -> None:
         """Let the calls of a peer that has closed its side go on for a while."""

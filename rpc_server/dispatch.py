@@ -115,11 +115,12 @@ class Dispatcher:
         self.table = table
         self._error_mapping = error_mapping
         self._methods = _Methods(self._method_of)
+        self._waiting: set[Callable[..., Any]] = set()
 
     def may_wait(self, method: str) -> bool:
         """Whether a call of `method` needs `answer`; an unknown method does not."""
         try:
-            return inspect.iscoroutinefunction(self._methods[method])
+            return self._methods[method] in self._waiting
         except KeyError:
             return False
 
@@ -156,8 +157,11 @@ class Dispatcher:
 
     def _method_of(self, name: str) -> Callable[..., Any]:
         spec = self.table[name]
-        waits = inspect.iscoroutinefunction(spec.handler)
-        return self._waiting_method(spec) if waits else self._immediate_method(spec)
+        if not inspect.iscoroutinefunction(spec.handler):
+            return self._immediate_method(spec)
+        method = self._waiting_method(spec)
+        self._waiting.add(method)
+        return method
 
     def _immediate_method(self, spec: MethodSpec) -> Callable[..., Any]:
         def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:

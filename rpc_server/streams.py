@@ -13,8 +13,8 @@ import socket
 import stat
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 import anyio
@@ -45,13 +45,18 @@ class InputStream:
 
 
 class OutputStream:
-    """What is sent to the peer: written in the background, in order, from a queue that can be asked how full it is."""
+    """What is sent to the peer: written in order from a queue that can be asked how full it is.
+
+    `pump` has to run all the while. What is written `together` leaves at once if the peer takes it, without the pump.
+    """
 
     def __init__(self, descriptor: "_Descriptor", max_queued_bytes: int) -> None:
         self._descriptor = descriptor
         self._max_queued_bytes = max_queued_bytes
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes | memoryview] = deque()
         self._queued_bytes = 0
+        self._is_held = False
+        self._is_pumping = False
         self._filled = asyncio.Event()
         self._moved = asyncio.Event()
         self.gone = anyio.Event()
@@ -66,11 +71,22 @@ class OutputStream:
         if not self.gone.is_set():
             self._queue.append(data)
             self._queued_bytes += len(data)
-            self._filled.set()
+            if not self._is_held:
+                self._filled.set()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold back what is written in the block, then send it in as few pieces as possible."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._release()
 
     async def wait_for_room(self) -> None:
         """Return once the queue is below its limit or the reader is gone."""
         while self.is_full:
+            self._release()
             await self._wait_until_moved()
 
     async def flush(self) -> None:
@@ -84,41 +100,54 @@ class OutputStream:
             while True:
                 await self._filled.wait()
                 self._filled.clear()
+                self._is_pumping = True
                 while self._queue:
-                    await self._write_some()
+                    self._wrote(await self._descriptor.write(self._head()))
+                self._is_pumping = False
         except OSError as error:
-            if error.errno not in _READER_GONE:
-                logger.error("Answers cannot be written: %s.", error.strerror)
-            self._drop_all()
+            self._give_up(error)
 
     async def watch_reader(self) -> None:
         """Notice that the reader is gone even while there is nothing to write, where the system can tell."""
         if await self._descriptor.reader_is_gone():
             self._drop_all()
 
-    async def _write_some(self) -> None:
-        data = self._take()
-        rest = memoryview(data)
-        while rest:
-            written = await self._descriptor.write(rest)
-            rest = rest[written:]
-            self._queued_bytes -= written
-            self._moved.set()
+    def _release(self) -> None:
+        self._is_held = False
+        if self._queue and not self._is_pumping:
+            try:
+                self._wrote(self._descriptor.write_now(self._head()))
+            except OSError as error:
+                self._give_up(error)
+        if self._queue:
+            self._filled.set()
 
-    def _take(self) -> bytes:
-        """As many queued messages as go well into one write."""
-        first = self._queue.popleft()
-        if not self._queue or len(first) >= _WRITE_BYTES:
-            return first
-        parts, size = [first], len(first)
+    def _head(self) -> memoryview:
+        """The beginning of the queue, as much as goes well into one write."""
+        parts, size = [self._queue.popleft()], 0
         while self._queue and size + len(self._queue[0]) <= _WRITE_BYTES:
             parts.append(self._queue.popleft())
             size += len(parts[-1])
-        return b"".join(parts)
+        head = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._queue.appendleft(head)
+        return head
+
+    def _wrote(self, size: int) -> None:
+        if self._queue:
+            rest = memoryview(self._queue.popleft())[size:]
+            if rest:
+                self._queue.appendleft(rest)
+            self._queued_bytes -= size
+            self._moved.set()
 
     async def _wait_until_moved(self) -> None:
         self._moved.clear()
         await self._moved.wait()
+
+    def _give_up(self, error: OSError) -> None:
+        if error.errno not in _READER_GONE:
+            logger.error("Answers cannot be written: %s.", error.strerror)
+        self._drop_all()
 
     def _drop_all(self) -> None:
         self._queue.clear()
@@ -162,6 +191,10 @@ class _Descriptor:
         await anyio.wait_writable(self._fd)
         return os.write(self._fd, data[: select.PIPE_BUF])
 
+    def write_now(self, data: memoryview) -> int:
+        """As much of `data` as can be written without waiting, perhaps nothing."""
+        return 0
+
     async def reader_is_gone(self) -> bool:
         """Wait for the reader to go; False where that cannot be seen."""
         if os.isatty(self._fd):
@@ -178,16 +211,29 @@ class _Descriptor:
 class _NonBlocking(_Descriptor):
     """A descriptor whose reads and writes never block, so that they are tried first."""
 
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._loop = asyncio.get_running_loop()
+        self._is_watched = False
+        self._waiter: asyncio.Future[bytes] | None = None
+
     async def read(self) -> bytes:
-        while True:
+        # While the loop watches and has not called, there is nothing to read.
+        if not self._is_watched:
             try:
                 data = self._read()
             except BlockingIOError:
-                await anyio.wait_readable(self._fd)
+                self._loop.add_reader(self._fd, self._on_readable)
+                self._is_watched = True
             else:
                 # Others get their turn, however fast the peer sends.
                 await asyncio.sleep(0)
                 return data
+        self._waiter = self._loop.create_future()
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
 
     async def write(self, data: memoryview) -> int:
         while True:
@@ -195,6 +241,32 @@ class _NonBlocking(_Descriptor):
                 return self._write(data)
             except BlockingIOError:
                 await anyio.wait_writable(self._fd)
+
+    def write_now(self, data: memoryview) -> int:
+        try:
+            return self._write(data)
+        except BlockingIOError:
+            return 0
+
+    def close(self) -> None:
+        self._unwatch()
+        super().close()
+
+    def _on_readable(self) -> None:
+        if self._waiter is None or self._waiter.done():
+            self._unwatch()
+            return
+        try:
+            self._waiter.set_result(self._read())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._waiter.set_exception(error)
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._loop.remove_reader(self._fd)
+            self._is_watched = False
 
     def _read(self) -> bytes:
         return os.read(self._fd, _READ_BYTES)
@@ -217,6 +289,7 @@ class _Socket(_NonBlocking):
         return self._socket.send(data, socket.MSG_DONTWAIT)
 
     def close(self) -> None:
+        self._unwatch()
         self._socket.close()
 
 
