@@ -19,12 +19,13 @@ def params_of(
     input_items: Iterable[str],
     param_items: Iterable[str],
     named: Mapping[str, Any],
+    workspace: Path | None,
 ) -> dict[str, Any]:
-    """The params, those that were not given left out. Raises `ArgumentError`."""
+    """The params, those not given left out; a file outside `workspace` is read here. Raises `ArgumentError`."""
     params: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if method is not None:
         params["method"] = method
-    inputs = _inputs(inputs_file, input_items)
+    inputs = _inputs(inputs_file, input_items, workspace)
     if inputs is not None:
         params["inputs"] = inputs
     for item in param_items:
@@ -33,14 +34,14 @@ def params_of(
     return params
 
 
-def _inputs(file: str | None, items: Iterable[str]) -> dict[str, Any] | None:
+def _inputs(file: str | None, items: Iterable[str], workspace: Path | None) -> dict[str, Any] | None:
     inputs = None if file is None else _read_inputs(file)
     for item in items:
-        inputs = {**(inputs or {}), **_input(item)}
+        inputs = {**(inputs or {}), **_input(item, workspace)}
     return inputs
 
 
-def _input(item: str) -> dict[str, Any]:
+def _input(item: str, workspace: Path | None) -> dict[str, Any]:
     name, text = _split(item, "--input")
     if name.endswith(":"):
         try:
@@ -48,8 +49,20 @@ def _input(item: str) -> dict[str, Any]:
         except ValueError as error:
             raise ArgumentError(f"--input {name}=… is not JSON: {error}") from error
     if text.startswith("@"):
-        return {name: {"path": text[1:]}}
+        return {name: _file(Path(text[1:]).expanduser().resolve(), workspace)}
     return {name: text}
+
+
+def _file(path: Path, workspace: Path | None) -> dict[str, str]:
+    """A file for the server to read, or its bytes where the server may not: whoever types a path may have it read."""
+    if workspace is not None and path.is_relative_to(workspace):
+        return {"path": path.relative_to(workspace).as_posix()}
+    from rpc_server.input_files import document_of
+
+    try:
+        return document_of(path.name, path.read_bytes())
+    except OSError as error:
+        raise ArgumentError(f"--input: {path} cannot be read: {error.strerror}") from error
 
 
 def _split(item: str, flag: str) -> tuple[str, str]:

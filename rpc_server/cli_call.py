@@ -38,10 +38,12 @@ def run(arguments: list[str]) -> int:
     chosen = options.parse_args(arguments)
     flags = flags_of(chosen)
     method_path, flags = _placed(chosen.method_path, flags)
+    workspace, _ = workspace_of(flags.workspace)
     with Client(as_arguments(flags)) as client:
         try:
             params = params_of(
                 method=method_path,
+                workspace=workspace,
                 inputs_file=chosen.inputs,
                 input_items=chosen.input,
                 param_items=chosen.param,

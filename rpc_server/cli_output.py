@@ -21,10 +21,9 @@ def explain_error(error: Mapping[str, Any]) -> None:
     problem = error.get("data")
     problem = problem if isinstance(problem, dict) else {}
     code = problem.get("code", error["code"])
-    _say(f"mthds-rpc: {error['message']} [{code}]")
-    explain_faults(problem.get("errors") or [])
-    if "location" in problem and not problem.get("errors"):
-        _say(f"  {place_of(problem['location'])}")
+    place = place_of(problem.get("location") or {})
+    _say(f"mthds-rpc: {f'{place}: ' if place else ''}{error['message']} [{code}]")
+    explain_faults(fault for fault in problem.get("errors") or [] if fault["detail"] != error["message"])
     step = problem.get("next_step")
     if isinstance(step, dict):
         _say(f"  {step.get('detail', '')}")

@@ -5,12 +5,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rpc_server.connection import Limits
 from rpc_server.documents import ConfigurationFault, Document, Key, Layer, merge, nearest, read_layer
 from rpc_server.environment import Environment, read_environment, user_home
 from rpc_server.projects import Project, find_project
+
+if TYPE_CHECKING:
+    from rpc_server.connection import Limits
 
 EXIT_STATUS = 78
 """What a process ends with for a configuration fault: EX_CONFIG of sysexits."""
@@ -97,7 +99,7 @@ class Settings:
 
     orchestration_mode: str
     allow_request_orchestration_mode_override: bool
-    limits: Limits
+    limits: "Limits"
     runs: RunSettings
     engine: EngineSettings
     workspace: WorkspaceSettings
@@ -132,6 +134,9 @@ def load_settings(flags: Flags, *, cwd: Path | None = None, environ: Mapping[str
     if not api.values["orchestration_mode"]:
         raise api.fault(("orchestration_mode",), "names no mode; give a token such as `direct`")
     _check_numbers(rpc)
+    # Here, so that a command that only passes flags on need not load the server's parts.
+    from rpc_server.connection import Limits
+
     return Settings(
         orchestration_mode=api.values["orchestration_mode"],
         allow_request_orchestration_mode_override=api.values["allow_request_orchestration_mode_override"],

@@ -37,8 +37,11 @@ class Layer:
 
     def fault(self, key: Key, message: str) -> ConfigurationFault:
         """The fault of `key` in this layer, with its line."""
-        line = None if self.text is None else line_of(self.text, self.prefix + key)
-        return ConfigurationFault(self.origin, message, line=line, key=".".join(self.prefix + key))
+        return ConfigurationFault(self.origin, message, line=self.line_of(key), key=".".join(self.prefix + key))
+
+    def line_of(self, key: Key) -> int | None:
+        """The one-based line of a value, or None where it comes from no file."""
+        return None if self.text is None else line_of(self.text, self.prefix + key)
 
 
 @dataclass(frozen=True)

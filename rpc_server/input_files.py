@@ -22,9 +22,10 @@ def holds_file(value: Any) -> bool:
 
 
 def inlined(value: Any, name: str, files: FileReader) -> Any:
-    """An input with its files in it, in the shape that Pipelex's Document and Image share. Raises as `files` does."""
+    """An input with its files in it. Raises as `files` does."""
     if _is_file(value):
-        return _content(value, files.read(value["path"], name))
+        filename = value.get("filename") or value["path"].rsplit("/", 1)[-1]
+        return document_of(filename, files.read(value["path"], name), value.get("mime_type"))
     if _is_envelope(value) and not _carries_a_file(value):
         return value
     if isinstance(value, dict):
@@ -53,9 +54,9 @@ def _carries_a_file(envelope: Mapping[str, Any]) -> bool:
     return isinstance(concept, str) and concept.rsplit(".", 1)[-1] in ("Document", "Image")
 
 
-def _content(file: Mapping[str, str], data: bytes) -> dict[str, str]:
-    filename = file.get("filename") or file["path"].rsplit("/", 1)[-1]
-    mime_type = file.get("mime_type") or _mime_type(filename)
+def document_of(filename: str, data: bytes, mime_type: str | None = None) -> dict[str, str]:
+    """A file in the shape that Pipelex's Document and Image share; the type is told from the name unless given."""
+    mime_type = mime_type or _mime_type(filename)
     encoded = base64.b64encode(data).decode("ascii")
     return {"url": f"data:{mime_type};base64,{encoded}", "filename": filename, "mime_type": mime_type}
 

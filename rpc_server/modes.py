@@ -22,7 +22,7 @@ class OrchestratorModes(Modes, Protocol):
     def supports_fire_and_forget(self, mode: str) -> bool: ...
 
 
-_KNOWN_PLUGINS = {"dbos": "pip install 'mthds-rpc[dbos]'", "temporal": "pip install 'mthds-rpc[temporal]'"}
+KNOWN_PLUGINS = {"dbos": "pip install 'mthds-rpc[dbos]'", "temporal": "pip install 'mthds-rpc[temporal]'"}
 
 
 def resolve_orchestration_mode(requested: str | None, settings: Settings, registry: Modes) -> str:
@@ -67,7 +67,7 @@ def allowed_mode(requested: str | None, settings: Settings) -> str:
 
 
 def no_such_mode(mode: str, settings: Settings, installed: list[str]) -> ProblemError:
-    install = _KNOWN_PLUGINS.get(mode)
+    install = KNOWN_PLUGINS.get(mode)
     remedy = f"Install it with `{install}`" if install else "Install a plugin that serves it"
     detail = f"No installed plugin serves the orchestration mode '{mode}'. Installed: {', '.join(installed) or 'none'}."
     if mode != settings.orchestration_mode:

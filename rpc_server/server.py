@@ -82,12 +82,9 @@ class LateServices:
 
 
 def _tell_of_untrusted(settings: Settings) -> None:
-    project = settings.project
-    if project is not None and not project.trusted:
-        sys.stderr.write(
-            f"mthds-rpc: the settings in {project.config_dir} are ignored;"
-            f" to use them: mthds-rpc trust {project.directory}\n"
-        )
+    notice = settings.project and settings.project.notice
+    if notice:
+        sys.stderr.write(f"mthds-rpc: {notice}\n")
 
 
 def _first(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
