@@ -137,9 +137,11 @@ class MemoryLedger:
         return entry
 
     def _forget_oldest(self) -> None:
-        ended = [run_id for run_id, entry in self._entries.items() if entry.ended]
-        for run_id in ended[: max(0, len(self._entries) - CAPACITY)]:
-            del self._entries[run_id]
+        while len(self._entries) > CAPACITY:
+            oldest = next((run_id for run_id, entry in self._entries.items() if entry.ended), None)
+            if oldest is None:
+                return
+            del self._entries[oldest]
 
     def _entry(self, run_id: str) -> Entry:
         try:
