@@ -64,7 +64,7 @@ async def execute(
 async def check(libraries: LibraryCache, run: RunRequest, digest: str) -> None:
     """Load the method and find its entry pipe; raises what a run of it would raise before its first pipe."""
     async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
-        await _entry_pipe(library, run.pipe_code)
+        await entry_pipe(library, run.pipe_code)
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def prepared(
     """The job of `run`, with its library current and its trace open for the block."""
     _refuse_reserved_keys(run.inputs)
     async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
-        pipe = await _entry_pipe(library, run.pipe_code)
+        pipe = await entry_pipe(library, run.pipe_code)
         wanted = Wanted.of(run, library, listener)
         with traced(run, pipe, wanted) as trace_context:
             job = await prepare_pipe_job(
@@ -162,7 +162,8 @@ def usage_of(records: list[TokensUsageRecord]) -> Usage:
     )
 
 
-async def _entry_pipe(library: LoadedLibrary, pipe_code: str | None) -> "PipeAbstract":
+async def entry_pipe(library: LoadedLibrary, pipe_code: str | None) -> "PipeAbstract":
+    """The pipe of the current library that `pipe_code` names, or that a run naming none starts at."""
     if pipe_code:
         return get_required_entry_pipe(pipe_code=pipe_code)
     ref = await entry_pipe_ref(library)
