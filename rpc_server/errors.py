@@ -105,7 +105,7 @@ def problem_to_rpc_error(problem: "Problem", rpc_code: int | None = None) -> Rpc
 
 def code_of(problem_code: str, params: Mapping[str, Any] | None = None, domain: str = "") -> int:
     """The integer of a problem: by its code, else by its family, else by who has to act."""
-    if problem_code == "runtime.unsupported" and params and params.get("feature") == "start":
+    if problem_code == "runtime.unsupported" and params and params.get("capability") == "start":
         return START_NEEDS_ASYNC
     if problem_code in _BY_CODE:
         return _BY_CODE[problem_code]
