@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -192,33 +191,29 @@ def throughput(place: Place) -> list[Figure]:
     runs, in_flight = 200, 8
     lines = [request("execute", number, batch_of_twenty(number)) for number in range(runs)]
     bodies = [json.dumps(batch_of_twenty(number)).encode() for number in range(runs)]
-    with line_server(SERVE, place) as ours, pipelex_api(place) as port, _connections(port, in_flight) as api:
+    with line_server(SERVE, place) as ours, pipelex_api(place) as port:
         result_of(ours.ask(lines[0]))
         return [
             compare(
                 Goal("batch of 20, 8 in flight", "pipelex-api", "runs/s", 8, higher_is_better=True),
                 lambda: per_second(runs, lambda: ours.pump(lines, in_flight)),
-                lambda: per_second(runs, lambda: _post_all(api, bodies)),
+                lambda: per_second(runs, lambda: _post_all(port, bodies, in_flight)),
                 pairs=3,
             )
         ]
 
 
-@contextmanager
-def _connections(port: int, number: int) -> Iterator[list[HttpConnection]]:
-    with ExitStack() as stack:
-        yield [stack.enter_context(connection(port)) for _ in range(number)]
-
-
-def _post_all(connections: Sequence[HttpConnection], bodies: Sequence[bytes]) -> None:
+def _post_all(port: int, bodies: Sequence[bytes], in_flight: int) -> None:
+    """Post all bodies over `in_flight` connections, opened here because the server closes them when they rest."""
     waiting = iter(bodies)
 
-    def drain(one: HttpConnection) -> None:
-        for body in waiting:
-            one.post("/v1/execute", body)
+    def drain(_: int) -> None:
+        with connection(port) as one:
+            for body in waiting:
+                one.post("/v1/execute", body)
 
-    with ThreadPoolExecutor(len(connections)) as threads:
-        list(threads.map(drain, connections))
+    with ThreadPoolExecutor(in_flight) as threads:
+        list(threads.map(drain, range(in_flight)))
 
 
 GROUPS: dict[str, Callable[[Place], list[Figure]]] = {

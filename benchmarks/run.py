@@ -18,6 +18,7 @@ from benchmarks.measuring import Figure
 from benchmarks.place import prepared_place
 
 RESULTS = Path(__file__).parent / "results"
+HEAD = "| what | against | ours | theirs | ratio | target | reached |\n|---|---|---|---|---|---|---|"
 MEASURED = ("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn")
 
 
@@ -28,14 +29,14 @@ def main(names: Sequence[str]) -> int:
         print(f"There is no group {', '.join(unknown)}; there are {', '.join(GROUPS)}.", file=sys.stderr)
         return 2
     figures: list[Figure] = []
+    print(HEAD, flush=True)
     with prepared_place() as place:
         for name in names or GROUPS:
-            print(f"measuring: {name} ...", file=sys.stderr)
-            figures += GROUPS[name](place)
+            measured = GROUPS[name](place)
+            print("\n".join(map(row, measured)), flush=True)
+            figures += measured
     where = machine()
-    print(table(figures))
-    print()
-    print("; ".join(f"{key} {value}" for key, value in where.items()))
+    print("\n" + "; ".join(f"{key} {value}" for key, value in where.items()), flush=True)
     print(f"Kept in {keep(figures, where)}", file=sys.stderr)
     return 0
 
@@ -51,13 +52,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """The figures as a Markdown table."""
-    rows = ["| what | against | ours | theirs | ratio | target | reached |", "|---|---|---|---|---|---|---|"]
-    return "\n".join([*rows, *map(_row, figures)])
-
-
-def _row(figure: Figure) -> str:
+def row(figure: Figure) -> str:
+    """The figure as a row of the Markdown table."""
     cells = (
         figure.name,
         figure.peer,
