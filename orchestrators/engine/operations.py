@@ -39,7 +39,7 @@ async def execute(engine: Engine, job: Job) -> Any:
     try:
         result = await running.execute(engine.libraries, request, job.digest, job.listener, job.begun)
     except ValidateBundleError as error:
-        raise await _located(engine, request, error) from error
+        raise await _located(engine, request.method, error, request.run_id) from error
     return result.model_dump(mode="json", exclude_none=True)
 
 
@@ -49,7 +49,7 @@ async def check(engine: Engine, job: Job) -> Any:
     try:
         await running.check(engine.libraries, request, job.digest)
     except ValidateBundleError as error:
-        raise await _located(engine, request, error) from error
+        raise await _located(engine, request.method, error, request.run_id) from error
 
 
 async def validate(engine: Engine, job: Job) -> Any:
@@ -67,7 +67,10 @@ async def models(engine: Engine, job: Job) -> Any:
 async def inputs(engine: Engine, job: Job) -> Any:
     """The fill-in template of a pipe's inputs: `{method, pipe_code?}` -> `InputsTemplate`."""
     source = MethodSource.model_validate(job.payload["method"])
-    return await inputs_template(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
+    try:
+        return await inputs_template(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
+    except ValidateBundleError as error:
+        raise await _located(engine, source, error) from error
 
 
 async def bridge_tokens(engine: Engine, job: Job) -> Any:
@@ -82,7 +85,7 @@ async def bridge_execute(engine: Engine, job: Job) -> Any:
     try:
         result = await bridge.execute(pipelex, engine.libraries, request, job.digest, job.listener, job.begun)
     except ValidateBundleError as error:
-        raise await _located(engine, request, error) from error
+        raise await _located(engine, request.method, error, request.run_id) from error
     return result.model_dump(mode="json", exclude_none=True)
 
 
@@ -112,12 +115,12 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-async def _located(engine: Engine, run: RunRequest, error: ValidateBundleError) -> ProblemError:
-    """The refusal of a run with every fault's place, as `validate` would tell them."""
-    problem = problem_of(error, run.run_id)
-    request = ValidateRequest(
-        method=run.method, orchestration_mode=run.orchestration_mode, allow_signatures=True, include=[]
-    )
+async def _located(
+    engine: Engine, method: MethodSource, error: ValidateBundleError, run_id: str | None = None
+) -> ProblemError:
+    """The refusal of a method with every fault's place, as `validate` would tell them."""
+    problem = problem_of(error, run_id)
+    request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
     verdict = await judging.validate(request, engine.libraries.directory)
     faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]
     return ProblemError(problem.model_copy(update={"errors": faults}) if faults else problem)

@@ -1,0 +1,157 @@
+"""Finding every fault of an invalid method, not only those of the stage at which Pipelex stopped."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelex.pipeline.exceptions import ValidateBundleError
+
+from orchestrators.engine.faults import Fault, faults_of, lint_faults, syntax_fault
+from orchestrators.engine.judged import JudgedMethod, decoded
+from orchestrators.engine.locate import Locator, Spot
+from orchestrators.engine.stand_ins import Declaration, StandIns, declaration_of
+from orchestrators.engine.toml_positions import Span, TomlText
+from orchestrators.engine.toml_recovery import Recovery, recover
+
+# Each look at a faulty method costs about one validation.
+_MAX_LOOKS = 40
+_CONTRACT_KEYS = ("inputs", "output")
+
+Look = Callable[[JudgedMethod], Awaitable[ValidateBundleError | None]]
+"""Pipelex's answer to a method; None where it is valid, or where there is no verdict on it."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """A fault and its place."""
+
+    fault: Fault
+    spot: Spot
+
+    @property
+    def declaration(self) -> Declaration | None:
+        """The pipe, concept or key it is in; None for the file as a whole."""
+        return declaration_of(self.spot.file, self.spot.path)
+
+    def to_wire(self, locator: Locator) -> dict[str, Any]:
+        """The problem item: `file`, `range`, and the one-based `line` and `column` where it starts."""
+        text = locator.files[self.spot.file]
+        line, column = text.line_and_column(self.spot.span.start)
+        place = {
+            "file": self.spot.file,
+            "line": line,
+            "column": column,
+            "range": text.range_of(self.spot.span).model_dump(),
+        }
+        item = {**self.fault.item, "location": {**self.fault.item.get("location", {}), **place}}
+        if "suggested_fix" in item:
+            item["suggested_fix"] = {"file": self.spot.file, **item["suggested_fix"]}
+        return item
+
+
+def located(faults: Iterable[Fault], locator: Locator) -> list[Located]:
+    """Each fault with its place."""
+    return [Located(fault, locator.locate(fault.clues)) for fault in faults]
+
+
+def in_order(faults: Iterable[Located], locator: Locator) -> list[dict[str, Any]]:
+    """The faults as problem items, by file and place, each once."""
+    files = list(locator.files)
+    ordered = sorted(faults, key=lambda one: (files.index(one.spot.file), one.spot.span.start))
+    items = [one.to_wire(locator) for one in ordered]
+    return [item for at, item in enumerate(items) if item not in items[:at]]
+
+
+@dataclass
+class Examination:
+    """Looks at a method again and again, with something standing in for what was found faulty before."""
+
+    method: JudgedMethod
+    look: Look
+    found: list[Located] = field(default_factory=list)
+    is_partial: bool = False
+    """Whether a bundle could not be read at all, so that a name the others miss may well exist."""
+
+    async def errors(self, first_answer: ValidateBundleError | None) -> list[dict[str, Any]]:
+        """The problem items of every fault; `first_answer` is Pipelex's on the method as it is, None where it broke."""
+        self.locator = self.method.locator()
+        recovered = self._read()
+        self.stand_ins = StandIns({file: recovery.text for file, recovery in recovered.items()})
+        self._replace_unread(recovered)
+        answer = first_answer if not self.found else await self._look_again()
+        for _ in range(_MAX_LOOKS):
+            if answer is None or not self._take(faults_of(answer)):
+                break
+            answer = await self._look_again()
+        self._add_lint(recovered)
+        return in_order(self.found, self.locator)
+
+    def _read(self) -> dict[str, Recovery]:
+        """What can be read of each bundle; its syntax faults are found."""
+        recovered = {}
+        for file, entry in self.method.bundles.items():
+            text, undecodable = decoded(entry)
+            if undecodable is not None:
+                self._found_syntax(file, Span(undecodable, undecodable + 1), "the file is not UTF-8 text")
+                self.is_partial = True
+                continue
+            recovery = recover(text)
+            for broken in recovery.faults:
+                self._found_syntax(file, broken.span, broken.finding)
+            if recovery.is_whole:
+                recovered[file] = recovery
+            else:
+                self.is_partial = True
+        return recovered
+
+    def _found_syntax(self, file: str, span: Span, finding: str) -> None:
+        self.found.append(Located(syntax_fault(file, finding), Spot(file, span, ())))
+
+    def _replace_unread(self, recovered: dict[str, Recovery]) -> None:
+        """What lost a statement is no longer what its author wrote."""
+        for file, recovery in recovered.items():
+            rest = TomlText(recovery.text)
+            for statement in recovery.blanked:
+                path = (*rest.table_at(statement.start), self.locator.files[file].key_at(statement.start))
+                declaration = declaration_of(file, path)
+                if declaration is not None:
+                    keeps_contract = len(path) > 2 and path[2] not in _CONTRACT_KEYS
+                    self.stand_ins.replace(declaration, keeps_contract=keeps_contract, removes=False)
+
+    async def _look_again(self) -> ValidateBundleError | None:
+        texts = self.stand_ins.texts()
+        return await self.look(self.method.with_bundles(texts)) if texts else None
+
+    def _take(self, faults: Iterable[Fault]) -> bool:
+        """Keep what is a fault of its own, and replace what is faulty; says whether anything was replaced."""
+        by_declaration: dict[Declaration, list[Located]] = {}
+        for one in located(faults, self.locator):
+            declaration = one.declaration
+            if not self._is_untold(one):
+                self.found.append(one)
+            if declaration is not None and (one.fault.from_parser or not self.is_partial):
+                by_declaration.setdefault(declaration, []).append(one)
+        changes = [self._replace(declaration, faulty) for declaration, faulty in by_declaration.items()]
+        return any(changes)
+
+    def _replace(self, declaration: Declaration, faulty: list[Located]) -> bool:
+        return self.stand_ins.replace(
+            declaration,
+            keeps_contract=not any(one.spot.path[2:3] in (("inputs",), ("output",)) for one in faulty),
+            removes=any(one.fault.removes and len(one.spot.path) == 2 for one in faulty),
+        )
+
+    def _is_untold(self, one: Located) -> bool:
+        if self.is_partial and not one.fault.from_parser:
+            return True
+        return self.stand_ins.may_have_caused(one.declaration, at_run=one.fault.at_run)
+
+    def _add_lint(self, recovered: dict[str, Recovery]) -> None:
+        """In a declaration that Pipelex stopped reading at its first fault, the schema tells the others."""
+        without_type = {one.declaration for one in self.found if one.fault.item["code"] == "method.pipe_type_invalid"}
+        faulty = {one.declaration for one in self.found if one.fault.from_parser} - without_type
+        for file in {declaration.file for declaration in faulty if declaration is not None}:
+            known = {one.spot.path for one in self.found if one.spot.file == file}
+            for one in located(lint_faults(file, recovered[file].text), self.locator):
+                if one.declaration is not None and one.declaration in faulty and one.spot.path not in known:
+                    self.found.append(one)
