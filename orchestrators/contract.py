@@ -94,8 +94,6 @@ class FoundTokens:
     orchestrators: Mapping[str, bool] = field(default_factory=dict)
     """Token -> whether a run may be started without waiting."""
     validators: frozenset[str] = frozenset()
-    providers: Mapping[str, str] = field(default_factory=dict)
-    """Token -> the name of what really serves it, for people."""
 
 
 class TokenSource(Protocol):

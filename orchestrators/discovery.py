@@ -77,7 +77,7 @@ async def load_plugins(disabled: Collection[str], context_of: ContextFactory) ->
     if discovery.faults:
         await tear_down(discovery.registrations)
         raise PluginFault(discovery.faults[0])
-    return Plugins(discovery.registrations, context_of)
+    return Plugins(discovery.registrations, discovery.enabled, context_of)
 
 
 def _order(entry_point: EntryPoint) -> tuple[bool, str, str]:

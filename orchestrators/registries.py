@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import anyio
@@ -94,9 +94,10 @@ class _Registry(Generic[Built]):
 
     async def _build(self, mode: str, factory: Registered[Callable[[PluginContext], Built]]) -> Built:
         self._errors.use(factory.origin.name)
+        context = self._context_of(factory.origin, mode)
         try:
             # In a thread: a factory imports what may take seconds.
-            return await anyio.to_thread.run_sync(factory.value, self._context_of(factory.origin, mode))
+            return await anyio.to_thread.run_sync(factory.value, context)
         except ProblemError:
             raise
         except Exception as error:
@@ -132,7 +133,11 @@ class BundleValidatorRegistry(_Registry[BundleValidator]):
 class Plugins:
     """Everything the installed plugins offer, for the life of a server or a worker."""
 
-    def __init__(self, registrations: Registrations, context_of: ContextFactory) -> None:
+    def __init__(
+        self, registrations: Registrations, origins: Sequence[PluginOrigin], context_of: ContextFactory
+    ) -> None:
+        self.origins = origins
+        """The plugins that registered."""
         self.errors = ErrorMappers(registrations.error_mappers)
         self.orchestrators = OrchestratorRegistry(context_of, self.errors)
         self.validators = BundleValidatorRegistry(context_of, self.errors)

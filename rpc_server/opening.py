@@ -14,7 +14,7 @@ from orchestrators.pool import EnginePool, PoolSettings
 from orchestrators.registrar import PluginOrigin
 from orchestrators.registries import ContextFactory, Plugins
 from rpc_server.config import Settings, load_plugin_settings
-from rpc_server.documents import ConfigurationFault
+from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
 from rpc_server.paths import Root
 from rpc_server.workspace import Workspace
@@ -30,11 +30,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, state_dir)))
         pool.prestart()
+        documents: dict[str, Document] = {}
 
         def context_of(origin: PluginOrigin, mode: str) -> PluginContext:
-            document = load_plugin_settings(origin.name, origin.settings_file, settings.layers)
             return PluginContext(
-                settings=document.values,
+                settings=documents[origin.name].values,
                 state_dir=state_dir,
                 pool=pool,
                 logger=logging.getLogger(f"mthds_rpc.plugins.{origin.name}"),
@@ -43,6 +43,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
         plugins = await _plugins(settings, context_of)
         stack.push_async_callback(plugins.aclose)
+        for origin in plugins.origins:
+            documents[origin.name] = load_plugin_settings(origin.name, origin.settings_file, settings.layers)
         left_running = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(left_running.cancel_scope.cancel)
         yield Services(

@@ -80,14 +80,7 @@ class MemoryLedger:
             return False
         if entry.digest == request_digest(run):
             return True
-        raise problem_error(
-            "request.idempotency_conflict",
-            "The run id belongs to another request",
-            f"A run named {run.run_id!r} was asked for with another method or other inputs.",
-            next_step=("change_input", "Choose another `run_id`, or leave it out."),
-            params={"run_id": run.run_id},
-            run_id=run.run_id,
-        )
+        raise run_id_taken(run.run_id)
 
     @contextmanager
     def recording(self, run: RunRequest, listener: EventSink | None) -> Iterator[Entry]:
@@ -200,6 +193,18 @@ class MemoryLedger:
             if entry.ended:
                 return
             await entry.changed.wait()
+
+
+def run_id_taken(run_id: str) -> ProblemError:
+    """The refusal of a run id that another request has."""
+    return problem_error(
+        "request.idempotency_conflict",
+        "The run id belongs to another request",
+        f"A run named {run_id!r} was asked for with another method or other inputs.",
+        next_step=("change_input", "Choose another `run_id`, or leave it out."),
+        params={"run_id": run_id},
+        run_id=run_id,
+    )
 
 
 def run_not_found(run_id: str) -> ProblemError:

@@ -1,7 +1,7 @@
-"""A Pipelex plugin's orchestrator and validator as ours: each call is an operation of an engine booted for the plugin."""
+"""A Pipelex plugin's orchestrator and validator as ours: each call is an operation of an engine booted for it."""
 
 from orchestrators.contract import EventSink, RunLedger
-from orchestrators.direct.ledger import MemoryLedger
+from orchestrators.pipelex_plugins.ledger import BridgedLedger
 from orchestrators.pool import EnginePool, Lane
 from schemas.runs import RunRequest, RunResult, StartAck
 from schemas.validation import ValidateRequest, ValidationVerdict
@@ -13,26 +13,36 @@ class BridgedOrchestrator:
     def __init__(self, pool: EnginePool, lane: Lane) -> None:
         self._pool = pool
         self._lane = lane
-        self._ledger = MemoryLedger()
+        self._ledger = BridgedLedger()
 
     @property
     def ledger(self) -> RunLedger:
-        """The runs this server asked for, as long as it lives: Pipelex's contract has no ledger."""
+        """The runs this server gave to the plugin, as long as it lives."""
         return self._ledger
 
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Run to the end in the plugin's orchestrator; a request whose very run is known gets that run's outcome."""
-        if self._ledger.same_run(run):
-            return await self._ledger.result(run.run_id, float("inf"))
-        with self._ledger.recording(run, events) as entry:
-            answer = await self._pool.run_operation("bridge_execute", run, None, self._lane)
+        waited = self._ledger.waited
+        if self._ledger.started(run) is not None:
+            # Raises: nobody here knows how a started run ends.
+            return await self._ledger.result(run.run_id, 0)
+        if waited.same_run(run):
+            return await waited.result(run.run_id, float("inf"))
+        with waited.recording(run, events) as entry:
+            sink = entry.take if events is not None else None
+            answer = await self._pool.run_operation("bridge_execute", run, sink, self._lane)
             entry.result = RunResult.model_validate(answer)
         assert entry.result is not None
         return entry.result
 
     async def start(self, run: RunRequest) -> StartAck:
-        """Return once the plugin's orchestrator has taken the run."""
-        return StartAck.model_validate(await self._pool.run_operation("bridge_start", run, None, self._lane))
+        """Return once the plugin's orchestrator has taken the run; the same request again gets the same answer."""
+        known = self._ledger.started(run)
+        if known is not None:
+            return known
+        ack = StartAck.model_validate(await self._pool.run_operation("bridge_start", run, None, self._lane))
+        self._ledger.add_started(run, ack)
+        return ack
 
 
 class BridgedValidator:

@@ -30,7 +30,6 @@ class PipelexTokens:
                 if facts["fire_and_forget"] is not None
             },
             validators=frozenset(token for token, facts in answer.items() if facts["validates"]),
-            providers={token: f"the Pipelex plugin '{facts['plugin']}'" for token, facts in answer.items()},
         )
 
     def orchestrator(self, context: PluginContext) -> Orchestrator:
@@ -42,6 +41,6 @@ class PipelexTokens:
         return BridgedValidator(self._pool, self._lane(context.mode))
 
     def _lane(self, mode: str) -> Lane:
-        # Some plugins take effect only in a process that was booted under their name.
+        # Some plugins take effect only in a process that was booted under their name, and may keep state there.
         plugin = self._plugin_of[mode]
-        return Lane(key=f"pipelex:{plugin}", boot_orchestrator=plugin)
+        return Lane(key=f"pipelex:{plugin}", max_engines=1, boot_orchestrator=plugin)
