@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,6 @@ from rpc_server.projects import Project, find_project
 
 if TYPE_CHECKING:
     from rpc_server.connection import Limits
-
-EXIT_STATUS = 78
-"""What a process ends with for a configuration fault: EX_CONFIG of sysexits."""
 
 _PACKAGE = Path(__file__).parent
 # Numbers of rpc.toml that may be zero: no waiting at all.
@@ -164,15 +161,6 @@ def load_plugin_settings(name: str, packaged: Path | None, layers: Layers) -> Do
     return merge(defaults or Layer(origin=f"plugin {name}", values={}), layers.of(f"rpc_{name}"))
 
 
-def refuse_unknown_documents(layers: Layers, plugins: Sequence[str]) -> None:
-    """Raise `ConfigurationFault` where --config holds a table that no document of ours or of `plugins` has."""
-    known = ["api", "rpc", *(f"rpc_{plugin}" for plugin in plugins)]
-    for name in layers.config.values if layers.config is not None else ():
-        if name not in known:
-            assert layers.config is not None
-            raise layers.config.fault((name,), f"unknown table; {nearest(name, known)}")
-
-
 def workspace_of(asked: Path | None, cwd: Path | None = None) -> tuple[Path | None, str | None]:
     """The workspace, or the reason why there is none. Raises `ConfigurationFault` for --workspace that is no folder."""
     if asked is not None:
@@ -204,7 +192,22 @@ def _config(path: Path) -> Layer:
     layer = read_layer(path.expanduser())
     if layer is None:
         raise ConfigurationFault(path, "there is no such file (--config)")
+    for name in layer.values:
+        _check_document_name(layer, name)
     return layer
+
+
+def _check_document_name(config: Layer, name: str) -> None:
+    if name in ("api", "rpc"):
+        return
+    # Looked up only here: it reads a file of every installed distribution.
+    from importlib.metadata import entry_points
+
+    from orchestrators.contract import ENTRY_POINT_GROUP
+
+    plugins = [f"rpc_{entry_point.name}" for entry_point in entry_points(group=ENTRY_POINT_GROUP)]
+    if name not in plugins:
+        raise config.fault((name,), f"unknown table; {nearest(name, ['api', 'rpc', *plugins])}")
 
 
 def _packaged(name: str) -> Layer:

@@ -89,11 +89,11 @@ def merge(defaults: Layer, layers: Sequence[Layer]) -> Document:
 
 def line_of(text: str, key: Key) -> int | None:
     """The one-based line where `key` is set in a TOML text that parses, or None where it is not set."""
-    lines = text.splitlines(keepends=True)
+    lines = text.replace("\r\n", "\n").split("\n")
     begin = 1
     for end in range(1, len(lines) + 1):
         try:
-            document = tomli.loads("".join(lines[:end]))
+            document = tomli.loads("\n".join(lines[:end]))
         except tomli.TOMLDecodeError:
             continue
         if _holds(document, key):

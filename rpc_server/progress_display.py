@@ -28,14 +28,14 @@ def progress_display(stream: TextIO) -> Iterator[Display]:
 
         def show(params: Mapping[str, Any]) -> None:
             ended, started = _counts(params)
-            progress.update(task, completed=ended, total=started, description=_message(params))
+            progress.update(task, completed=ended, total=started or None, description=_message(params))
 
         yield show
 
 
 def _line(params: Mapping[str, Any]) -> str:
     ended, started = _counts(params)
-    return _message(params) if started is None else f"[{ended:g}/{started:g}] {_message(params)}"
+    return _message(params) if not started else f"[{ended:g}/{started:g}] {_message(params)}"
 
 
 def _counts(params: Mapping[str, Any]) -> tuple[float, float | None]:
