@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from rpc_server import versions
 from rpc_server.dispatch import MethodSpec
-from rpc_server.errors import COMMON_ERRORS, code_of
+from rpc_server.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
 from rpc_server.methods.services import Services
 from rpc_server.methods.table import wire_methods
 from schemas.problem import Problem
@@ -23,7 +23,6 @@ def document() -> dict[str, Any]:
     """The whole document, the same for every server of one version."""
     table = wire_methods(_no_services, "")
     schemas = _schemas(list(table.values()))
-    codes = sorted({code for spec in table.values() for code in spec.errors} | set(COMMON_ERRORS))
     return {
         "openrpc": "1.3.2",
         "info": {
@@ -33,10 +32,7 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0"},
         },
         "methods": [_method(spec, schemas) for spec in sorted(table.values(), key=lambda spec: spec.name)],
-        "components": {
-            "schemas": schemas["$defs"],
-            "errors": {code: _error(code) for code in codes},
-        },
+        "components": {"schemas": schemas["$defs"]},
     }
 
 
@@ -65,7 +61,7 @@ def _method(spec: MethodSpec, schemas: dict[str, Any]) -> dict[str, Any]:
             for name, schema in params["properties"].items()
         ],
         "result": {"name": "result", "schema": _result(spec)},
-        "errors": [{"$ref": f"#/components/errors/{code}"} for code in sorted({*COMMON_ERRORS, *spec.errors})],
+        "errors": _errors([*COMMON_ERRORS, *spec.errors]),
     }
 
 
@@ -80,13 +76,31 @@ def _result(spec: MethodSpec) -> dict[str, Any]:
     return {"$ref": _REF.format(model=spec.result_model.__name__)}
 
 
-def _error(code: str) -> dict[str, Any]:
-    known = CORE_CODE_SPECS.get(code)
+def _errors(codes: list[str]) -> list[dict[str, Any]]:
+    """One error an integer, as OpenRPC asks, each with the problem codes that go out under it."""
+    by_integer: dict[int, set[str]] = {PARSE_ERROR: {"request.malformed"}, CANCELLED: {"run.cancelled"}}
+    for code in codes:
+        by_integer.setdefault(_integer(code), set()).add(code)
+    return [_error(integer, sorted(by_integer[integer])) for integer in sorted(by_integer)]
+
+
+def _integer(code: str) -> int:
+    spec = CORE_CODE_SPECS.get(code)
+    return code_of(code, domain=spec.domain if spec is not None else "")
+
+
+def _error(integer: int, codes: list[str]) -> dict[str, Any]:
+    titles = {code: _title(code) for code in codes}
     return {
-        "code": code_of(code),
-        "message": known.title if known is not None else code,
-        "data": {"$ref": _REF.format(model="Problem"), "properties": {"code": {"const": code}}},
+        "code": integer,
+        "message": ", ".join(sorted({f"{code.rpartition('.')[0]}.*" for code in codes})),
+        "data": {"schema": {"$ref": _REF.format(model="Problem")}, "codes": titles},
     }
+
+
+def _title(code: str) -> str:
+    known = CORE_CODE_SPECS.get(code)
+    return known.title if known is not None else code
 
 
 if __name__ == "__main__":
