@@ -148,6 +148,8 @@ def _all(origin: PluginOrigin, values: list[T]) -> Iterator[Registered[T]]:
 
 
 def _duplicate(what: str, first: PluginOrigin, second: PluginOrigin) -> PluginFault:
+    if first == second:
+        return PluginFault(f"{what} is registered twice by the plugin {first}")
     return PluginFault(
         f"{what} is registered by two plugins, {first} and {second}; disable one of them under [plugins] in rpc.toml"
     )

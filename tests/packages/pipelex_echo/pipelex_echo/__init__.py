@@ -4,11 +4,11 @@ from pipelex.base_exceptions import PipelexError
 from pipelex.plugins.contract import PLUGIN_API_VERSION
 from pipelex.plugins.registrar import PluginRegistrar
 
-MODE = "pipelex-echo"
+MODES = ("pipelex-echo", "echo")
 
 
 class EchoPlugin:
-    """Serves the token `pipelex-echo`; runs only in a process that was booted under its name."""
+    """Serves its tokens only in a process that was booted under its name."""
 
     name = "pipelex_echo"
     targets_api = PLUGIN_API_VERSION
@@ -17,10 +17,10 @@ class EchoPlugin:
         """Register an orchestrator, a validator and an HTTP error mapper."""
         from pipelex_echo.orchestrator import EchoOrchestrator, EchoValidator
 
-        registrar.add_orchestrator(
-            mode=MODE, orchestrator=EchoOrchestrator(is_booted=registrar.boot_orchestrator == self.name)
-        )
-        registrar.add_bundle_validator(mode=MODE, validator=EchoValidator())
+        orchestrator = EchoOrchestrator(is_booted=registrar.boot_orchestrator == self.name)
+        for mode in MODES:
+            registrar.add_orchestrator(mode=mode, orchestrator=orchestrator)
+            registrar.add_bundle_validator(mode=mode, validator=EchoValidator())
         registrar.add_http_error_mapper(exc_type_provider=_transport_error, to_pipelex_error=_pipelex_error)
 
 
