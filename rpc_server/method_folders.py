@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ def read_method(root: Root, given: str, bounds: TreeBounds) -> MethodSource:
     `security.input_path_refused`.
     """
     path = root.resolve(given)
-    if not path.is_dir() and (path.suffix != BUNDLE_SUFFIX or not path.is_file()):
+    if not _is_method(path):
         raise _not_found(given, f"There is no {BUNDLE_SUFFIX} file and no folder at '{given}' in the workspace.")
     tree = _list(path, given, bounds)
     directory = tree.directory
@@ -109,6 +110,14 @@ def file_entry(data: bytes) -> FileEntry:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return Base64File(base64=base64.b64encode(data).decode("ascii"))
+
+
+def _is_method(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and path.name.endswith(BUNDLE_SUFFIX))
 
 
 def _list(path: Path, given: str, bounds: TreeBounds) -> "MethodTree":

@@ -45,10 +45,11 @@ class Root:
             raise self.no_root(f"cannot read '{given}'")
         if not given or "\0" in given:
             raise _refused(given, "empty", "names no file")
-        path = unquote(urlsplit(given).path) if given.startswith("file://") else given
         try:
+            path = unquote(urlsplit(given).path) if given.startswith("file://") else given
             resolved = (self.directory / path).resolve()
-        except (OSError, RuntimeError) as error:
+            os.fsencode(resolved)
+        except (OSError, RuntimeError, ValueError) as error:
             raise _refused(given, "outside_root", "leads nowhere") from error
         if not resolved.is_relative_to(self.directory):
             rule = "absolute" if Path(path).is_absolute() else "outside_root"
@@ -77,25 +78,27 @@ class Root:
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a regular file. Raises `Unreadable` and, above `limit` bytes, `TooLarge`."""
     try:
-        # The path is resolved: a link here was put in place since. O_NONBLOCK, so that a named pipe cannot hold us.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with path.open("rb", opener=_open_as_it_is) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable("is not a regular file")
+            if status.st_size > limit:
+                raise TooLarge(status.st_size, limit)
+            data = file.read(limit + 1)
     except FileNotFoundError as error:
         raise Unreadable("does not exist") from error
+    except IsADirectoryError as error:
+        raise Unreadable("is not a regular file") from error
     except OSError as error:
-        raise Unreadable(f"cannot be opened ({error.strerror})") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("is not a regular file")
-        if status.st_size > limit:
-            raise TooLarge(status.st_size, limit)
-        try:
-            data = file.read(limit + 1)
-        except OSError as error:
-            raise Unreadable(f"cannot be read ({error.strerror})") from error
+        raise Unreadable(f"cannot be read ({error.strerror})") from error
     if len(data) > limit:
         raise TooLarge(len(data), limit)
     return data
+
+
+def _open_as_it_is(path: str, flags: int) -> int:
+    """Follow no link, since the path was resolved before, and wait for no writer of a named pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @dataclass

@@ -1,0 +1,130 @@
+"""Listing the methods of a workspace."""
+
+from pathlib import Path
+
+import pytest
+
+from rpc_server.config import Flags
+from rpc_server.scan import Scan, ScanBounds, scan_methods
+from rpc_server.workspace import Workspace
+from schemas.problem import ProblemError
+from tests.support.settings import Machine
+
+HEAD = 'domain = "{0}"\ndescription = "About {0}"\nmain_pipe = "go"\n'
+BOUNDS = ScanBounds(entries=1000, depth=5, seconds=60, file_bytes=10_000)
+
+
+def scan(machine: Machine, bounds: ScanBounds = BOUNDS) -> Scan:
+    return scan_methods(machine.project, bounds)
+
+
+def paths(machine: Machine, bounds: ScanBounds = BOUNDS) -> list[str]:
+    return [entry.path for entry in scan(machine, bounds).methods]
+
+
+def test_a_bundle_is_listed_with_what_it_says_of_itself(machine: Machine) -> None:
+    machine.write(machine.project, "report.mthds", HEAD.format("reports"))
+
+    (entry,) = scan(machine).methods
+
+    assert (entry.path, entry.name, entry.domain) == ("report.mthds", "report", "reports")
+    assert (entry.main_pipe, entry.description, entry.problem) == ("go", "About reports", None)
+
+
+def test_a_folder_with_one_main_pipe_is_one_method(machine: Machine) -> None:
+    machine.write(machine.project / "report", "main.mthds", HEAD.format("reports"))
+    machine.write(machine.project / "report" / "parts", "helper.mthds", 'domain = "parts"\n')
+
+    assert paths(machine) == ["report"]
+
+
+def test_a_folder_with_several_main_pipes_is_a_method_a_file(machine: Machine) -> None:
+    for name in ("a", "b"):
+        machine.write(machine.project / "reports", f"{name}.mthds", HEAD.format(name))
+
+    assert paths(machine) == ["reports/a.mthds", "reports/b.mthds"]
+
+
+def test_a_package_is_one_method_and_one_inside_it_another(machine: Machine) -> None:
+    package = machine.project / "package"
+    machine.write(package, "METHODS.toml", '[package]\nname = "all_reports"\ndescription = "All"\nmain_pipe = "b"\n')
+    machine.write(package, "a.mthds", HEAD.format("a"))
+    machine.write(package / "deep", "b.mthds", 'domain = "deep"\n[pipe.b]\n')
+    machine.write(package / "deep" / "nested", "METHODS.toml", "[package]\n")
+
+    outer, nested = scan(machine).methods
+
+    assert (outer.path, outer.name, outer.description) == ("package", "all_reports", "All")
+    assert (outer.main_pipe, outer.domain) == ("b", "deep")
+    assert (nested.path, nested.name) == ("package/deep/nested", "nested")
+
+
+@pytest.mark.parametrize("folder", [".hidden", "node_modules", "__pycache__", "venv"])
+def test_folders_that_hold_no_methods_are_not_entered(machine: Machine, folder: str) -> None:
+    machine.write(machine.project / folder, "x.mthds", HEAD)
+    machine.write(machine.project / "venv", "pyvenv.cfg", "")
+
+    assert paths(machine) == []
+
+
+def test_links_are_not_followed(machine: Machine) -> None:
+    machine.write(machine.home / "elsewhere", "x.mthds", HEAD)
+    (machine.project / "folder").symlink_to(machine.home / "elsewhere")
+    (machine.project / "x.mthds").symlink_to(machine.home / "elsewhere" / "x.mthds")
+
+    assert paths(machine) == []
+
+
+@pytest.mark.parametrize(("content", "line"), [(b"domain = 1\nbroken [", 2), (b"\xff", None), (b"#" * 20_000, None)])
+def test_a_broken_bundle_is_listed_with_its_problem(machine: Machine, content: bytes, line: int | None) -> None:
+    (machine.project / "bad.mthds").write_bytes(content)
+
+    (entry,) = scan(machine).methods
+
+    assert entry.problem is not None
+    assert entry.problem.code == "method.invalid"
+    assert entry.problem.errors is not None
+    location = entry.problem.errors[0].location
+    assert location is not None
+    assert (location.file, location.line) == ("bad.mthds", line)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        ScanBounds(entries=3, depth=5, seconds=60, file_bytes=10_000),
+        ScanBounds(entries=1000, depth=1, seconds=60, file_bytes=10_000),
+        ScanBounds(entries=1000, depth=5, seconds=0, file_bytes=10_000),
+    ],
+)
+def test_a_scan_that_stops_at_a_bound_says_so(machine: Machine, bounds: ScanBounds) -> None:
+    for number in range(5):
+        machine.write(machine.project / "a" / str(number), "x.mthds", HEAD)
+
+    assert scan(machine, bounds).truncated
+
+
+@pytest.mark.anyio
+async def test_pages_follow_one_another_without_gaps(machine: Machine) -> None:
+    for number in range(5):
+        machine.write(machine.project, f"{number}.mthds", HEAD)
+    workspace = Workspace.of(machine.load(Flags(workspace=machine.project)))
+
+    first = await workspace.list_methods(None, 2)
+    second = await workspace.list_methods(first.next_cursor, 2)
+    third = await workspace.list_methods(second.next_cursor, 2)
+
+    found = [entry.path for page in (first, second, third) for entry in page.methods]
+    assert found == [f"{number}.mthds" for number in range(5)]
+    assert third.next_cursor is None
+    assert not third.truncated
+
+
+@pytest.mark.anyio
+async def test_without_a_workspace_there_is_nothing_to_list(machine: Machine) -> None:
+    nowhere = Workspace.of(machine.load(cwd=Path("/")))
+
+    with pytest.raises(ProblemError) as caught:
+        await nowhere.list_methods(None, 10)
+
+    assert "it has no methods to list: the server was started in /" in caught.value.problem.detail
