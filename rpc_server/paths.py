@@ -78,7 +78,7 @@ class Root:
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a regular file. Raises `Unreadable` and, above `limit` bytes, `TooLarge`."""
     try:
-        with path.open("rb", opener=_open_as_it_is) as file:
+        with open(path, "rb", opener=_open_as_it_is) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise Unreadable("is not a regular file")
