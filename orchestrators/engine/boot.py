@@ -39,7 +39,7 @@ def boot(options: EngineOptions) -> BootedPipelex:
     os.environ.update(real)
     from orchestrators.engine.model_decks import TwoDeckModelManager
 
-    models = TwoDeckModelManager(Path(options.work_dir) / "backends_without_credentials.toml")
+    models = TwoDeckModelManager(Path(options.work_dir))
     pipelex = pipelex_module.Pipelex.make(
         models_manager=models,
         boot_orchestrator=options.boot_orchestrator,

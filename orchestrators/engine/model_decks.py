@@ -1,9 +1,10 @@
 """Which models there are: those whose credentials exist for live runs, all that are configured for everything else."""
 
 import contextlib
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipelex.system.configuration.config_loader import config_manager
 
 from schemas.problem import NextStep, Problem
 
+_INTERNAL = '"internal"'
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 _every_model: ContextVar[bool] = ContextVar("every_model", default=False)
 
@@ -36,22 +38,30 @@ def every_model() -> Iterator[None]:
 class TwoDeckModelManager(ModelManager):
     """Disables a backend that lacks its credentials instead of refusing to boot, and still knows its models."""
 
-    def __init__(self, disabled_file: Path) -> None:
+    def __init__(self, directory: Path) -> None:
+        """`directory` takes the override files that say what is left out."""
         super().__init__()
         self.missing_credentials: dict[str, list[str]] = {}
         """Each disabled backend -> the variables it needs."""
-        self._disabled_file = disabled_file
+        self._disabled_file = directory / "backends_without_credentials.toml"
+        self._unrouted_file = directory / "routes_without_credentials.toml"
         self._everything = ModelManager()
 
     def setup(self, **kwargs: Any) -> None:
         """Called by Pipelex's boot; raises what it raises, but for a missing credential."""
         self._everything.setup(**{**kwargs, "needs_inference": False})
-        paths = config_manager.backends_file_paths()
-        self.missing_credentials = _backends_missing_variables(paths)
+        backends = config_manager.backends_file_paths()
+        profiles = config_manager.routing_profiles_file_paths()
+        paths = {
+            "backends_library_paths": [*backends, self._disabled_file],
+            "routing_profile_library_paths": [*profiles, self._unrouted_file],
+        }
+        self.missing_credentials = _backends_missing_variables(backends)
         while True:
             _write_disabled(self._disabled_file, self.missing_credentials)
+            _write_unrouted(self._unrouted_file, _merged(profiles), self.missing_credentials)
             try:
-                super().setup(**{**kwargs, "backends_library_paths": [*paths, self._disabled_file]})
+                super().setup(**{**kwargs, **paths})
             except InferenceBackendCredentialsError as error:
                 name = error.backend_name
                 if name is None or name in self.missing_credentials:
@@ -98,18 +108,46 @@ def _write_disabled(path: Path, backends: Mapping[str, Sequence[str]]) -> None:
     path.write_text("".join(f"[{name}]\nenabled = false\n" for name in backends), encoding="utf-8")
 
 
-def _backends_missing_variables(paths: Sequence[Path]) -> dict[str, list[str]]:
-    """Each enabled backend of the merged files that names a variable which is not set -> those variables."""
-    merged: dict[str, dict[str, Any]] = {}
+def _write_unrouted(path: Path, library: Mapping[str, Any], disabled: Collection[str]) -> None:
+    """Route what a disabled backend would have served to the internal one, which serves none of it.
+
+    Another provider may serve a model of the same name, but the user has not chosen to send it there.
+    """
+    active = library.get("active")
+    profile = library.get("profiles", {}).get(active, {})
+    lines = []
+    if profile.get("default") in disabled:
+        lines.append(f"[profiles.{json.dumps(active)}]\ndefault = {_INTERNAL}\n")
+    routes = [pattern for pattern, backend in profile.get("routes", {}).items() if backend in disabled]
+    if routes:
+        lines.append(f"[profiles.{json.dumps(active)}.routes]\n")
+        lines.extend(f"{json.dumps(pattern)} = {_INTERNAL}\n" for pattern in routes)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _merged(paths: Sequence[Path]) -> dict[str, Any]:
+    """The tables of the files that exist, later ones over earlier ones."""
+    merged: dict[str, Any] = {}
     for path in paths:
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            for name, table in tomli.load(file).items():
-                if isinstance(table, dict):
-                    merged.setdefault(name, {}).update(table)
+            _lay_over(merged, tomli.load(file))
+    return merged
+
+
+def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for name, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(name), dict):
+            _lay_over(below[name], value)
+        else:
+            below[name] = value
+
+
+def _backends_missing_variables(paths: Sequence[Path]) -> dict[str, list[str]]:
+    """Each enabled backend of the merged files that names a variable which is not set -> those variables."""
     found = {
         name: sorted({variable for variable in _variables(table) if not os.environ.get(variable)})
-        for name, table in merged.items()
-        if table.get("enabled", True)
+        for name, table in _merged(paths).items()
+        if isinstance(table, dict) and table.get("enabled", True)
     }
     return {name: variables for name, variables in found.items() if variables}
 
