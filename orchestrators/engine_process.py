@@ -1,6 +1,7 @@
 """One engine child, seen from its owner: its process, its pipe, the jobs it has."""
 
 import asyncio
+import codecs
 import contextlib
 import logging
 import os
@@ -18,6 +19,10 @@ from orchestrators.engine.options import EngineOptions
 from schemas.problem import Problem, ProblemError, problem_error
 
 logger = logging.getLogger(__name__)
+
+# What has been printed when an engine ends is still passed on, if nothing else holds its output open.
+_LAST_WORDS_S = 0.5
+_LONGEST_LINE = 65536
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -43,8 +48,11 @@ class Job:
 class EngineProcess(asyncio.Protocol):
     """Owned by a pool task that awaits `run`; jobs come and go meanwhile."""
 
-    def __init__(self, options: EngineOptions) -> None:
+    def __init__(self, options: EngineOptions, report: Callable[[str], None]) -> None:
+        """`report` takes each line that the engine, or a method in it, prints."""
         self.options = options
+        self._report = report
+        self._said_all = anyio.Event()
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
         self.missing_credentials: dict[str, list[str]] = {}
@@ -85,14 +93,21 @@ class EngineProcess(asyncio.Protocol):
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "orchestrators.engine", str(theirs.fileno()), str(life_read)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=sys.stderr.fileno() if sys.stderr is not None else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(), life_read),
                 start_new_session=True,
             )
             theirs.close()
             ours.setblocking(False)
             await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
-            await self._live(boot_timeout_s)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._pass_on, self._process.stdout)
+                await self._live(boot_timeout_s)
+                self.kill()
+                with anyio.move_on_after(_LAST_WORDS_S):
+                    await self._said_all.wait()
+                tasks.cancel_scope.cancel()
         finally:
             self.kill()
             os.close(life_write)
@@ -102,6 +117,22 @@ class EngineProcess(asyncio.Protocol):
                 if self._process is not None:
                     await self._process.wait()
             self._fail_all(self._reason())
+
+    async def _pass_on(self, output: asyncio.StreamReader | None) -> None:
+        """Hand on what the engine and its methods print, whole lines at a time."""
+        assert output is not None
+        lines = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        rest = ""
+        while data := await output.read(_LONGEST_LINE):
+            *whole, rest = (rest + lines.decode(data)).split("\n")
+            for line in whole:
+                self._report(line)
+            if len(rest) > _LONGEST_LINE:
+                self._report(rest)
+                rest = ""
+        if rest:
+            self._report(rest)
+        self._said_all.set()
 
     async def _live(self, boot_timeout_s: float) -> None:
         self._send(self.options.to_json())

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -55,6 +56,8 @@ class PoolSettings:
     boot_timeout_s: float = 60.0
     project_config_dir: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # noqa: T201
+    """Takes each line that an engine, or a method in it, prints."""
 
 
 class EnginePool:
@@ -204,7 +207,7 @@ class EnginePool:
             environment=self._settings.environment,
             boot_orchestrator=lane.boot_orchestrator,
         )
-        engine = EngineProcess(options)
+        engine = EngineProcess(options, self._settings.report)
         self._engines.setdefault(lane.key, []).append(engine)
         self._tasks.start_soon(self._keep, lane, engine, name=f"engine {self._spawned}")
         return engine

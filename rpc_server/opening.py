@@ -1,6 +1,7 @@
 """Opening what the wire methods work with: plugins, engines, workspace."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,18 +18,20 @@ from rpc_server.config import Settings, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
 from rpc_server.paths import Root
+from rpc_server.redaction import Redactor
 from rpc_server.workspace import Workspace
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, redactor: Redactor) -> AsyncIterator[Services]:
     """The services for the block; at its end every run, engine and plugin has ended.
 
-    The first engine begins to boot at once. Raises `ConfigurationFault`.
+    What engines print goes to stderr through `redactor`. The first engine begins to boot at once. Raises
+    `ConfigurationFault`.
     """
     state_dir = user_state_path("mthds-rpc", appauthor=False)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, state_dir)))
+        pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
         pool.prestart()
         documents: dict[str, Document] = {}
 
@@ -64,7 +67,7 @@ async def _plugins(settings: Settings, context_of: ContextFactory) -> Plugins:
     return plugins
 
 
-def _pool_settings(settings: Settings, state_dir: Path) -> PoolSettings:
+def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> PoolSettings:
     return PoolSettings(
         state_dir=state_dir,
         max_engines=settings.engine.max_engines,
@@ -74,4 +77,5 @@ def _pool_settings(settings: Settings, state_dir: Path) -> PoolSettings:
         boot_timeout_s=settings.engine.boot_timeout_s,
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
+        report=lambda line: print(redactor.text(line), file=sys.stderr),  # noqa: T201
     )

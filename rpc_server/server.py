@@ -45,7 +45,7 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> in
     stop = anyio.Event()
     async with open_streams(fds, settings.limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
-        late = LateServices(settings)
+        late = LateServices(settings, redactor)
         dispatcher = Dispatcher(wire_methods(late.ready, settings.orchestration_mode), late.map_error)
         tasks.start_soon(late.keep)
         status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop)
@@ -56,8 +56,9 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> in
 class LateServices:
     """What the methods work with, put together while the server already answers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, redactor: Redactor) -> None:
         self._settings = settings
+        self._redactor = redactor
         self._services: Services | None = None
         self._opened = anyio.Event()
 
@@ -76,7 +77,7 @@ class LateServices:
         # The first message, which is often there already, is answered before anything else is loaded.
         await checkpoint()
         opening = await to_thread.run_sync(import_module, "rpc_server.opening")
-        async with opening.open_services(self._settings) as self._services:
+        async with opening.open_services(self._settings, self._redactor) as self._services:
             self._opened.set()
             await anyio.sleep_forever()
 

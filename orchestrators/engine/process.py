@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def main(channel_fd: int, life_fd: int) -> None:
     """Boot as the owner says on the channel, then serve jobs until the owner ends."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="engine: %(levelname)s: %(message)s")
+    _log_to_stderr()
     threading.Thread(target=_end_with_owner, args=(life_fd,), daemon=True).start()
     with socket.socket(fileno=channel_fd) as channel:
         frames = FrameReader()
@@ -32,6 +32,16 @@ def main(channel_fd: int, life_fd: int) -> None:
         if engine is not None:
             asyncio.run(_serve(channel, frames, engine))
     _end()
+
+
+def _log_to_stderr() -> None:
+    """Our own lines apart from Pipelex, which installs a sink of its own on the root logger."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("mthds-rpc engine: %(levelname)s: %(message)s"))
+    ours = logging.getLogger("orchestrators")
+    ours.addHandler(handler)
+    ours.setLevel(logging.WARNING)
+    ours.propagate = False
 
 
 def _end_with_owner(life_fd: int) -> None:
