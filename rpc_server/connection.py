@@ -219,7 +219,7 @@ class _Connection:
     def _progress_of(self, request: Request, call: Call) -> "Callable[[RunEvent], None] | None":
         meta = request.params.get("_meta") if isinstance(request.params, dict) else None
         token = meta.get("progressToken") if isinstance(meta, dict) else None
-        if not isinstance(token, str | int) or isinstance(token, bool):
+        if request.is_notification or not isinstance(token, str | int) or isinstance(token, bool):
             return None
         return partial(self._send_progress, call, token)
 

@@ -38,6 +38,8 @@ class Spy:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        self.saw_all_sent = True
+        """False once something was sent that the spy could not read: then it judges single messages only."""
         self._asked: Counter[Any] = Counter()
         self._answered: Counter[Any] = Counter()
         self._tokens: dict[Any, Any] = {}
@@ -66,7 +68,8 @@ class Spy:
 
     def unanswered(self) -> list[Any]:
         """The ids that were asked more often than answered, each as (is text, id)."""
-        return [key for key, asked in self._asked.items() if self._answered[key] < asked]
+        late = [key for key, asked in self._asked.items() if self._answered[key] < asked]
+        return late if self.saw_all_sent else []
 
     def _look_at_answer(self, answer: Any) -> None:
         members = set(answer) if isinstance(answer, dict) else set()
@@ -77,7 +80,7 @@ class Spy:
             self._look_at_error(answer["error"])
         key = _key(answer["id"])
         self._answered[key] += 1
-        if answer["id"] is not None and self._answered[key] > self._asked[key]:
+        if self.saw_all_sent and answer["id"] is not None and self._answered[key] > self._asked[key]:
             self.faults.append(f"an answer too many for {answer['id']!r}")
 
     def _look_at_error(self, error: Any) -> None:
@@ -92,9 +95,9 @@ class Spy:
             self.faults.append(f"not a notification of the contract: {message!r}")
         elif not isinstance(params, dict) or not {"progressToken", "progress", "data"} <= set(params):
             self.faults.append(f"not a progress notification: {message!r}")
-        elif _key(params["progressToken"]) not in self._tokens:
+        elif self.saw_all_sent and _key(params["progressToken"]) not in self._tokens:
             self.faults.append(f"progress that nobody asked for: {message!r}")
-        elif self._answered[self._tokens[_key(params["progressToken"])]]:
+        elif self.saw_all_sent and self._answered[self._tokens[_key(params["progressToken"])]]:
             self.faults.append(f"progress after the answer: {message!r}")
 
 
@@ -119,7 +122,6 @@ class RpcClient:
         self._env = None if env is None else dict(env)
         self._cwd = cwd
         self._allow_unanswered = allow_unanswered
-        self._raw_bytes_sent = False
         self._answers: dict[Any, list[Any]] = {}
         self._stderr = bytearray()
         self._ended = False
@@ -180,7 +182,7 @@ class RpcClient:
     def check(self) -> None:
         """Raise what the spy found, a request left unanswered among it."""
         assert not self.spy.faults, self.spy.faults
-        if not self._allow_unanswered and not self._raw_bytes_sent:
+        if not self._allow_unanswered:
             assert not self.spy.unanswered(), f"never answered: {self.spy.unanswered()}; {self._state()}"
 
     def send(self, message: Any) -> None:
@@ -191,7 +193,7 @@ class RpcClient:
 
     def send_bytes(self, data: bytes) -> None:
         """Send bytes as they are; the spy then no longer knows what has to be answered."""
-        self._raw_bytes_sent = True
+        self.spy.saw_all_sent = False
         self._write(data)
 
     def request(self, method: str, params: Any = _UNSET, *, id: Any = _UNSET) -> Any:

@@ -32,6 +32,23 @@ class AnyParams(WireParams):
     options: dict[str, Any] | None = None
 
 
+class SubtractParams(WireParams):
+    """Two numbers."""
+
+    minuend: int
+    subtrahend: int
+
+
+class NumbersParams(WireParams):
+    """Up to five numbers."""
+
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    d: int = 0
+    e: int = 0
+
+
 class NameParams(WireParams):
     """The name of an event."""
 
@@ -84,6 +101,15 @@ def specs(events: Events) -> list[MethodSpec]:
                 events.named("stubborn").set()
                 await events.named(params.name).wait()
 
+    def subtract(call: Call, params: SubtractParams) -> Any:
+        return params.minuend - params.subtrahend
+
+    def total(call: Call, params: NumbersParams) -> Any:
+        return params.a + params.b + params.c + params.d + params.e
+
+    def get_data(call: Call, params: None) -> Any:
+        return ["hello", 5]
+
     def fail(call: Call, params: AnyParams) -> Any:
         raise problem_error(
             "run.failed", "It failed", f"It failed as asked: {params.value}.", next_step=("retry", "Ask for less.")
@@ -116,6 +142,12 @@ def specs(events: Events) -> list[MethodSpec]:
 
     table = [
         ("version", None, version),
+        ("subtract", SubtractParams, subtract),
+        ("sum", NumbersParams, total),
+        ("get_data", None, get_data),
+        ("update", NumbersParams, total),
+        ("notify_hello", NumbersParams, total),
+        ("notify_sum", NumbersParams, total),
         ("echo", AnyParams, echo),
         ("later", AnyParams, later),
         ("wait", NameParams, wait),
