@@ -1,7 +1,6 @@
 """One engine child, seen from its owner: its process, its pipe, the jobs it has."""
 
 import asyncio
-import codecs
 import contextlib
 import logging
 import os
@@ -16,13 +15,10 @@ import anyio
 
 from orchestrators.engine.channel import FrameReader, encode
 from orchestrators.engine.options import EngineOptions
+from orchestrators.engine_output import EngineOutput
 from schemas.problem import Problem, ProblemError, problem_error
 
 logger = logging.getLogger(__name__)
-
-# What has been printed when an engine ends is still passed on, if nothing else holds its output open.
-_LAST_WORDS_S = 0.5
-_LONGEST_LINE = 65536
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -52,7 +48,6 @@ class EngineProcess(asyncio.Protocol):
         """`report` takes each line that the engine, or a method in it, prints."""
         self.options = options
         self._report = report
-        self._said_all = anyio.Event()
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
         self.missing_credentials: dict[str, list[str]] = {}
@@ -88,26 +83,22 @@ class EngineProcess(asyncio.Protocol):
         """Spawn the child and stay until it has ended; never leaves it behind."""
         life_read, life_write = os.pipe()
         ours, theirs = socket.socketpair()
+        output = EngineOutput(self._report)
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "orchestrators.engine", str(theirs.fileno()), str(life_read)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=output.fd,
+                stderr=output.fd,
                 pass_fds=(theirs.fileno(), life_read),
                 start_new_session=True,
             )
             theirs.close()
+            output.started()
             ours.setblocking(False)
             await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._pass_on, self._process.stdout)
-                await self._live(boot_timeout_s)
-                self.kill()
-                with anyio.move_on_after(_LAST_WORDS_S):
-                    await self._said_all.wait()
-                tasks.cancel_scope.cancel()
+            await self._live(boot_timeout_s)
         finally:
             self.kill()
             os.close(life_write)
@@ -116,23 +107,8 @@ class EngineProcess(asyncio.Protocol):
             with anyio.CancelScope(shield=True):
                 if self._process is not None:
                     await self._process.wait()
+                await anyio.to_thread.run_sync(output.finish)
             self._fail_all(self._reason())
-
-    async def _pass_on(self, output: asyncio.StreamReader | None) -> None:
-        """Hand on what the engine and its methods print, whole lines at a time."""
-        assert output is not None
-        lines = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        rest = ""
-        while data := await output.read(_LONGEST_LINE):
-            *whole, rest = (rest + lines.decode(data)).split("\n")
-            for line in whole:
-                self._report(line)
-            if len(rest) > _LONGEST_LINE:
-                self._report(rest)
-                rest = ""
-        if rest:
-            self._report(rest)
-        self._said_all.set()
 
     async def _live(self, boot_timeout_s: float) -> None:
         self._send(self.options.to_json())

@@ -1,6 +1,7 @@
 """The engine process: one event loop, one pipe to its owner, jobs side by side."""
 
 import asyncio
+import io
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 def main(channel_fd: int, life_fd: int) -> None:
     """Boot as the owner says on the channel, then serve jobs until the owner ends."""
+    _print_at_once()
     _log_to_stderr()
     threading.Thread(target=_end_with_owner, args=(life_fd,), daemon=True).start()
     with socket.socket(fileno=channel_fd) as channel:
@@ -32,6 +34,13 @@ def main(channel_fd: int, life_fd: int) -> None:
         if engine is not None:
             asyncio.run(_serve(channel, frames, engine))
     _end()
+
+
+def _print_at_once() -> None:
+    """A line that a method prints is out before the method can end its engine, in UTF-8 whatever the locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _log_to_stderr() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.bundles import MODEL as BUNDLE
+from tests.support.bundles import python_method
 from tests.support.client import RpcClient
 from tests.support.model_stub import MODEL, ModelStub, model_stub, write_backend, write_endpoint
 from tests.support.mthds_server import serve
@@ -142,6 +143,19 @@ def test_a_key_that_a_provider_repeats_reaches_neither_an_error_nor_an_event_nor
         client.error("execute", {**ASK, "_meta": {"progressToken": "t"}})
 
     assert KEY not in str(client.messages)
+    assert KEY not in client.stderr
+
+
+def test_a_secret_that_a_method_prints_is_masked_on_stderr(tmp_path: Path, stub: ModelStub) -> None:
+    source = python_method(
+        "    import os\n    print('the key:', os.environ['STUB_API_KEY'])\n    return TextContent(text='x')"
+    )
+    params = {"files": source.model_dump()["files"], "inputs": {"word": "x"}}
+
+    with served(tmp_path, stub, "--allow-python", STUB_API_KEY=KEY) as client:
+        client.result("execute", params)
+
+    assert "the key: [redacted]" in client.stderr
     assert KEY not in client.stderr
 
 
