@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -71,7 +71,7 @@ class PluginContext:
     pool: "EnginePool"
     logger: logging.Logger
     mode: str
-    """The token that is being resolved: one factory may serve several."""
+    """The token that is being resolved: one factory may serve several. Empty for a token source."""
 
 
 OrchestratorFactory = Callable[[PluginContext], Orchestrator]
@@ -88,18 +88,21 @@ class PluginFault(Exception):
 
 
 @dataclass(frozen=True)
-class FoundTokens:
-    """The tokens a source can serve."""
+class FoundToken:
+    """A token that a source can serve."""
 
-    orchestrators: Mapping[str, bool] = field(default_factory=dict)
-    """Token -> whether a run may be started without waiting."""
-    validators: frozenset[str] = frozenset()
+    mode: str
+    provider: str
+    """What really serves it, for people."""
+    orchestrates: bool = True
+    supports_fire_and_forget: bool = False
+    validates: bool = True
 
 
 class TokenSource(Protocol):
     """Serves tokens that are known only once somebody looks, such as those of another plugin system."""
 
-    async def tokens(self) -> FoundTokens:
+    async def tokens(self) -> list[FoundToken]:
         """Look. Asked at the first token that no plugin registered, and never again once it has answered."""
         ...
 

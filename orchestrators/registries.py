@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
@@ -10,7 +11,7 @@ import anyio.to_thread
 
 from orchestrators.contract import (
     BundleValidator,
-    FoundTokens,
+    FoundToken,
     Orchestrator,
     PluginContext,
     PluginFault,
@@ -130,6 +131,15 @@ class BundleValidatorRegistry(_Registry[BundleValidator]):
     """The bundle validators by token."""
 
 
+@dataclass(frozen=True)
+class FoundMode:
+    """A token that a source found."""
+
+    token: FoundToken
+    shadowed_by: PluginOrigin | None
+    """The plugin that registered it, which goes before the source until it is disabled."""
+
+
 class Plugins:
     """Everything the installed plugins offer, for the life of a server or a worker."""
 
@@ -143,6 +153,7 @@ class Plugins:
         self.validators = BundleValidatorRegistry(context_of, self.errors)
         self._context_of = context_of
         self._unasked = list(registrations.token_sources)
+        self._found: list[FoundMode] = []
         self._asking = anyio.Lock()
         self._registrations = registrations
         for mode, offer in registrations.orchestrators.items():
@@ -155,25 +166,32 @@ class Plugins:
 
         Raises `ProblemError` where a source cannot be asked; it is asked again the next time.
         """
-        if self._registered(mode):
-            return
+        if not (self.orchestrators.has(mode) or self.validators.has(mode)):
+            await self.found()
+
+    async def found(self) -> list[FoundMode]:
+        """Every token that the sources can serve, those among them that plugins registered. Raises like `look_up`."""
         async with self._asking:
             while self._unasked:
-                await self._ask(self._unasked[0], mode)
+                self._found += await self._ask(self._unasked[0])
                 del self._unasked[0]
+        return self._found
 
-    def _registered(self, mode: str) -> bool:
-        return mode in self._registrations.orchestrators or mode in self._registrations.validators
-
-    async def _ask(self, source: Registered[Callable[[PluginContext], TokenSource]], mode: str) -> None:
+    async def _ask(self, source: Registered[Callable[[PluginContext], TokenSource]]) -> list[FoundMode]:
         self.errors.use(source.origin.name)
-        serving = source.value(self._context_of(source.origin, mode))
-        found: FoundTokens = await serving.tokens()
-        for token, fire_and_forget in found.orchestrators.items():
-            offer = OrchestratorOffer(serving.orchestrator, fire_and_forget)
-            self.orchestrators.offer(token, Registered(source.origin, offer))
-        for token in found.validators:
-            self.validators.add(token, Registered(source.origin, serving.validator))
+        serving = source.value(self._context_of(source.origin, ""))
+        tokens = await serving.tokens()
+        for token in tokens:
+            if token.orchestrates:
+                offer = OrchestratorOffer(serving.orchestrator, token.supports_fire_and_forget)
+                self.orchestrators.offer(token.mode, Registered(source.origin, offer))
+            if token.validates:
+                self.validators.add(token.mode, Registered(source.origin, serving.validator))
+        return [FoundMode(token, self._registered_by(token.mode)) for token in tokens]
+
+    def _registered_by(self, mode: str) -> PluginOrigin | None:
+        registered = self._registrations.orchestrators.get(mode) or self._registrations.validators.get(mode)
+        return None if registered is None else registered.origin
 
     async def aclose(self) -> None:
         """Tear down, the plugin that registered last first. A teardown that fails or hangs is logged."""

@@ -34,18 +34,19 @@ if TYPE_CHECKING:
 
 
 def tokens(pipelex: "Pipelex") -> dict[str, dict[str, Any]]:
-    """Token -> `{plugin, fire_and_forget, validates}`, of every token that an installed plugin serves.
+    """Token -> `{plugin, orchestrates, fire_and_forget, validates}`, of every token that an installed plugin serves.
 
-    Pipelex's own are left out. `fire_and_forget` is null where only a validator is served under the token.
+    Pipelex's own are left out.
     """
     registrar = _registrar(pipelex)
     installed = {found.name for found in registrar.discoveries if found.origin == PluginOrigin.EXTERNAL}
     sources = {**registrar._bundle_validator_sources, **registrar._orchestrator_sources}  # noqa: SLF001
-    orchestrators = registrar.orchestrators
     return {
         token: {
             "plugin": plugin,
-            "fire_and_forget": orchestrators[token].supports_fire_and_forget if token in orchestrators else None,
+            "orchestrates": token in registrar.orchestrators,
+            "fire_and_forget": token in registrar.orchestrators
+            and registrar.orchestrators[token].supports_fire_and_forget,
             "validates": token in registrar.bundle_validators,
         }
         for token, plugin in sources.items()

@@ -3,7 +3,7 @@
 from importlib.metadata import entry_points
 from typing import Any
 
-from orchestrators.contract import BundleValidator, FoundTokens, Orchestrator, PluginContext
+from orchestrators.contract import BundleValidator, FoundToken, Orchestrator, PluginContext
 from orchestrators.pipelex_plugins.bridge import BridgedOrchestrator, BridgedValidator
 from orchestrators.pool import EnginePool, Lane
 
@@ -17,20 +17,22 @@ class PipelexTokens:
         self._pool = pool
         self._plugin_of: dict[str, str] = {}
 
-    async def tokens(self) -> FoundTokens:
+    async def tokens(self) -> list[FoundToken]:
         """Boot an engine and ask it, where any Pipelex plugin is installed. Raises `ProblemError` if none boots."""
         if not entry_points(group=PIPELEX_GROUP):
-            return FoundTokens()
+            return []
         answer: dict[str, dict[str, Any]] = await self._pool.ask("bridge_tokens", {})
         self._plugin_of = {token: facts["plugin"] for token, facts in answer.items()}
-        return FoundTokens(
-            orchestrators={
-                token: facts["fire_and_forget"]
-                for token, facts in answer.items()
-                if facts["fire_and_forget"] is not None
-            },
-            validators=frozenset(token for token, facts in answer.items() if facts["validates"]),
-        )
+        return [
+            FoundToken(
+                mode=token,
+                provider=f"the Pipelex plugin '{facts['plugin']}'",
+                orchestrates=facts["orchestrates"],
+                supports_fire_and_forget=facts["fire_and_forget"],
+                validates=facts["validates"],
+            )
+            for token, facts in answer.items()
+        ]
 
     def orchestrator(self, context: PluginContext) -> Orchestrator:
         """The orchestrator of a token that was found."""

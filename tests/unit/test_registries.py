@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from orchestrators import registries
-from orchestrators.contract import FoundTokens, PluginContext
+from orchestrators.contract import FoundToken, PluginContext
 from orchestrators.registrar import PluginOrigin, Registrar, Registrations
 from orchestrators.registries import Plugins
 from schemas.problem import NextStep, Problem, ProblemError, problem_error
@@ -329,12 +329,12 @@ class Source:
         self.asked = 0
         self._fails = fails
 
-    async def tokens(self) -> FoundTokens:
+    async def tokens(self) -> list[FoundToken]:
         self.asked += 1
         await anyio.lowlevel.checkpoint()
         if self.asked <= self._fails:
             raise problem_error("runtime.unavailable", "t", "no engine", next_step=("retry", "later"))
-        return FoundTokens(orchestrators={"found": True, "mode": True}, validators=frozenset({"found"}))
+        return [FoundToken(mode, "somebody", supports_fire_and_forget=True) for mode in ("found", "mode")]
 
     def orchestrator(self, context: PluginContext) -> Any:
         return f"orchestrator of {context.mode}"
@@ -380,6 +380,12 @@ async def test_a_token_that_is_registered_stays_with_its_plugin_whatever_a_sourc
 
     assert await opened.orchestrators.get("mode") == "ours"
     assert not opened.orchestrators.supports_fire_and_forget("mode")
+
+
+async def test_what_a_source_found_is_told_with_whom_it_is_shadowed_by() -> None:
+    found = await with_source(Source()).found()
+
+    assert [(one.token.mode, one.shadowed_by) for one in found] == [("found", None), ("mode", ORIGIN)]
 
 
 async def test_a_source_that_could_not_answer_is_asked_again() -> None:
