@@ -130,7 +130,7 @@ const server = spawn({json.dumps(start.command[0])}, {json.dumps(start.command[1
   stdio: ["pipe", "pipe", "inherit"],
 }});
 createInterface({{ input: server.stdout }}).on("line", (line) => {{
-  console.log(JSON.parse(line));
+  console.dir(JSON.parse(line), {{ depth: null }});
   server.stdin.end();
 }});
 server.stdin.write(JSON.stringify({{ jsonrpc: "2.0", id: 1, method: "methods/list" }}) + "\\n");"""

@@ -1,0 +1,130 @@
+"""The command line around the server: help, versions, trust, settings, plugins."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rpc_server.cli import COMMANDS
+from tests.support.cli import run_cli
+from tests.support.packages import PACKAGES, install
+
+
+def test_the_command_line_imports_nothing_before_it_knows_the_command() -> None:
+    code = "import sys; before = set(sys.modules); import rpc_server.cli; print(*(set(sys.modules) - before))"
+
+    loaded = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert set(loaded.split()) == {"rpc_server", "rpc_server.cli"}
+
+
+def test_help_teaches_the_first_steps_and_the_exit_statuses(tmp_path: Path) -> None:
+    asked = run_cli(tmp_path, "--help")
+    bare = run_cli(tmp_path)
+
+    assert (asked.returncode, bare.returncode) == (0, 2)
+    assert asked.stdout == bare.stderr
+    for text in ("mthds-rpc call execute", "exit status:", "78"):
+        assert text in asked.stdout
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "version"])
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    done = run_cli(tmp_path, command, "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: mthds-rpc {command}")
+    assert "exit status:" in done.stdout
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    done = run_cli(tmp_path, "plugin")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "mthds-rpc: there is no command `plugin`; did you mean `plugins`?\n"
+
+
+def test_version_says_what_is_running(tmp_path: Path) -> None:
+    done = run_cli(tmp_path, "--version")
+
+    assert done.stdout == run_cli(tmp_path, "version").stdout
+    assert done.stdout.startswith("mthds-rpc ")
+    assert "Pipelex 0.92.2" in done.stdout
+
+
+def test_trust_is_given_listed_and_taken_back(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / ".pipelex").mkdir(parents=True)
+
+    given = run_cli(tmp_path, "trust", "project")
+    listed = run_cli(tmp_path, "trust", "--list")
+    taken = run_cli(tmp_path, "trust", str(project), "--remove")
+    again = run_cli(tmp_path, "trust", str(project), "--remove")
+
+    assert given.returncode == 0
+    assert listed.stdout == f"{project}\n"
+    assert taken.stdout == f"{project} is no longer trusted.\n"
+    assert again.returncode == 1
+    assert run_cli(tmp_path, "trust", "--list").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([], 2), (["--list", "x"], 2), (["absent"], 1), (["/"], 1), (["."], 1)]
+)
+def test_what_cannot_be_trusted_is_refused(tmp_path: Path, arguments: list[str], status: int) -> None:
+    done = run_cli(tmp_path, "trust", *arguments)
+
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr != ""
+
+
+def test_config_says_where_each_value_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "pipelex").mkdir()
+    override = tmp_path / "pipelex" / "rpc_override.toml"
+    override.write_text("[limits]\nmax_batch = 7\n")
+    (tmp_path / "keys.env").write_text("SOME_KEY=a-secret-value\n")
+
+    table = run_cli(tmp_path, "config", "--allow-python", "--env-file", "keys.env")
+    document = json.loads(run_cli(tmp_path, "config", "--allow-python", "--env-file", "keys.env", "--json").stdout)
+
+    settings = document["settings"]
+    assert settings["rpc.limits.max_batch"] == {"value": 7, "origin": str(override), "line": 2}
+    assert settings["rpc.engine.allow_python"] == {"value": True, "origin": "--allow-python", "line": None}
+    assert settings["api.orchestration_mode"]["origin"].endswith("api.toml")
+    assert document["variables_from_files"] == ["SOME_KEY"]
+    assert f"{override}:2" in table.stdout
+    assert "a-secret-value" not in table.stdout + json.dumps(document)
+
+
+def test_plugins_lists_what_is_installed_disabled_and_could_be_installed(tmp_path: Path) -> None:
+    packages = install([PACKAGES / "mthds_rpc_echo"], tmp_path / "packages")
+    (tmp_path / "pipelex").mkdir()
+    (tmp_path / "pipelex" / "rpc_override.toml").write_text("[plugins]\ndisabled = ['pipelex', 'ghost']\n")
+    env = {"PYTHONPATH": str(packages)}
+
+    table = run_cli(tmp_path, "plugins", env=env)
+    document = json.loads(run_cli(tmp_path, "plugins", "--json", env=env).stdout)
+
+    plugins = {plugin["name"]: plugin for plugin in document["plugins"]}
+    assert plugins["direct"]["orchestrators"] == {"direct": {"start": False}}
+    assert plugins["pipelex"]["state"] == "disabled"
+    assert plugins["echo"]["distribution"] == "mthds-rpc-echo"
+    assert document["unknown_disabled"] == ["ghost"]
+    assert "pip install 'mthds-rpc[temporal]'" in table.stdout
+    assert "'ghost' is disabled" in table.stdout
+    assert table.returncode == 0
+
+
+def test_a_reader_of_the_output_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -P -m rpc_server.cli config | head -0",
+        shell=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.stdout, done.stderr) == ("", "")
