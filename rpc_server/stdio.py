@@ -4,10 +4,9 @@ Imports nothing that could print: it runs before everything else.
 """
 
 import fcntl
-import io
 import os
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 
 class ProtocolFds(NamedTuple):
@@ -31,7 +30,7 @@ def take_protocol_fds() -> ProtocolFds:
     finally:
         if null > 2:
             os.close(null)
-    _speak_utf8()
+    _renew_standard_streams()
     return fds
 
 
@@ -47,8 +46,11 @@ def _open_if_closed(fd: int, null: int) -> None:
         os.dup2(null, fd)
 
 
-def _speak_utf8() -> None:
-    """Let a print of any text reach stderr, line by line, whatever the locale."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+def _renew_standard_streams() -> None:
+    """Let a print of any text reach stderr, line by line, whatever the locale and whatever the streams were before."""
+    sys.stdout = _text_writer(1)
+    sys.stderr = _text_writer(2)
+
+
+def _text_writer(fd: int) -> TextIO:
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -134,6 +134,13 @@ def specs(events: Events) -> list[MethodSpec]:
         await anyio.to_thread.run_sync(lambda: subprocess.run(["echo", "said by a child"], check=True))
         return None
 
+    async def child_files(call: Call, params: None) -> Any:
+        code = "import os; print(*(os.stat(fd).st_ino for fd in range(64) if os.path.exists(f'/dev/fd/{fd}')))"
+        done = await anyio.to_thread.run_sync(
+            lambda: subprocess.run([sys.executable, "-c", code], close_fds=False, capture_output=True, check=True)
+        )
+        return [int(inode) for inode in done.stdout.split()]
+
     def big(call: Call, params: CountParams) -> Any:
         return "x" * params.count
 
@@ -158,6 +165,7 @@ def specs(events: Events) -> list[MethodSpec]:
         ("not_json", None, not_json),
         ("progress", CountParams, progress),
         ("noise", None, noise),
+        ("child_files", None, child_files),
         ("big", CountParams, big),
         ("die", None, die),
     ]
