@@ -8,12 +8,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mthds.method_tree.exceptions import MethodTreeRefusedError, TreeSourceError
 from mthds.method_tree.file_entry import FileMapReading, read_file_map
 from mthds.method_tree.models import MethodTree
+from mthds.method_tree.vocabulary import TreeRefusalCode
+from pipelex.core.bundle_resources.bundle_resource import root_escape_of
 from pipelex.libraries.written_trees import WRITTEN_METHOD_TREES, write_method_tree
 
 from schemas.method_source import Base64File, Files, MethodSource
-from schemas.problem import problem_error
+from schemas.problem import ProblemError, problem_error
 
 
 @dataclass(frozen=True)
@@ -58,23 +61,13 @@ def _write(files: Files, destination: Path, held: ExitStack) -> MethodTree:
 
 
 def _read(files: Files) -> FileMapReading:
-    from mthds.method_tree.exceptions import MethodTreeRefusedError, TreeSourceError
-
     document = {
         path: {"base64": entry.base64} if isinstance(entry, Base64File) else entry for path, entry in files.items()
     }
     try:
         return read_file_map(json.dumps(document))
     except MethodTreeRefusedError as error:
-        names = error.refusal.names
-        raise problem_error(
-            "method.package_invalid",
-            "The method's files are refused",
-            error.message,
-            domain="method",
-            next_step=("edit_method", "Correct the files of the method, then send the request again."),
-            params={"reason": str(error.refusal.code), **({"path": names[0]} if names else {})},
-        ) from error
+        raise _refused(error) from error
     except TreeSourceError as error:
         raise problem_error(
             "request.invalid",
@@ -83,6 +76,29 @@ def _read(files: Files) -> FileMapReading:
             next_step=("change_input", "Correct `files`, then send the request again."),
             params={"field": "files"},
         ) from error
+
+
+def _refused(error: MethodTreeRefusedError) -> ProblemError:
+    refusal = error.refusal
+    if refusal.code is TreeRefusalCode.INVALID_TREE_PATH:
+        for name in refusal.names:
+            escape = root_escape_of(path=name)
+            if escape is not None:
+                return problem_error(
+                    "security.input_path_refused",
+                    "A path the caller supplied was refused",
+                    f"The key {name!r} of `files` leads out of the method.",
+                    next_step=("change_input", "Write each key relative to the method's folder, with forward slashes."),
+                    params={"rule": str(escape.rule)},
+                )
+    return problem_error(
+        "method.package_invalid",
+        "The method's files are refused",
+        error.message,
+        domain="method",
+        next_step=("change_method", "Correct the files of the method, then send the request again."),
+        params={"reason": str(refusal.code), **({"path": refusal.names[0]} if refusal.names else {})},
+    )
 
 
 def _package_dir_name(address: str) -> str:
