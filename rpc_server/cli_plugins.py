@@ -1,13 +1,21 @@
 """`mthds-rpc plugins`: what is installed and which modes it serves."""
 
+import os
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
+import anyio
+
 from orchestrators.discovery import Discovery, PluginRow, discover
+from orchestrators.registries import FoundMode
 from rpc_server.cli_flags import add_settings_flags, flags_of, parser
 from rpc_server.cli_output import print_json, table
 from rpc_server.config import Settings, load_settings
 from rpc_server.modes import KNOWN_PLUGINS
+from rpc_server.opening import open_services
+from rpc_server.redaction import Redactor
+from schemas.problem import ProblemError
 
 _DESCRIPTION = """\
 Lists the installed plugins, the orchestration modes they serve, and what could be installed.
@@ -25,14 +33,39 @@ def run(arguments: list[str]) -> int:
     chosen = options.parse_args(arguments)
     settings = load_settings(flags_of(chosen))
     discovery = discover(settings.disabled_plugins)
+    bridged = _bridged(discovery, settings)
     if chosen.json:
-        print_json(_document(discovery, settings))
+        print_json(_document(discovery, settings, bridged))
     else:
-        _print(discovery, settings)
-    return 1 if discovery.faults else 0
+        _print(discovery, settings, bridged)
+    return 1 if discovery.faults or bridged.fault else 0
 
 
-def _print(discovery: Discovery, settings: Settings) -> None:
+@dataclass(frozen=True)
+class _Bridged:
+    """What the installed Pipelex plugins serve, or why that cannot be told."""
+
+    plugins: list[str]
+    modes: list[FoundMode] = field(default_factory=list)
+    fault: str | None = None
+
+
+def _bridged(discovery: Discovery, settings: Settings) -> _Bridged:
+    """Boots an engine to ask, where any Pipelex plugin is installed and the bridge to them works."""
+    plugins = sorted(entry_point.name for entry_point in entry_points(group=_PIPELEX_GROUP))
+    works = "pipelex" in [origin.name for origin in discovery.enabled] and not discovery.faults
+    return anyio.run(_ask, settings, plugins) if plugins and works else _Bridged(plugins)
+
+
+async def _ask(settings: Settings, plugins: list[str]) -> _Bridged:
+    async with open_services(settings, Redactor({**os.environ, **settings.environment})) as services:
+        try:
+            return _Bridged(plugins, await services.plugins.found())
+        except ProblemError as error:
+            return _Bridged(plugins, fault=error.problem.detail)
+
+
+def _print(discovery: Discovery, settings: Settings, bridged: _Bridged) -> None:
     heading = ("PLUGIN", "FROM", "STATE", "MODES", "VALIDATES")
     print(table([heading, *(_cells(row) for row in discovery.rows)]))
     for fault in discovery.faults:
@@ -42,12 +75,18 @@ def _print(discovery: Discovery, settings: Settings) -> None:
     print(f"\nconfigured mode: {settings.orchestration_mode}")
     for name, install in _installable(discovery).items():
         print(f"not installed: {name}; {install}")
-    bridged = _pipelex_plugins()
-    if bridged:
-        print(
-            f"\nPipelex plugins: {', '.join(bridged)}. The modes they serve are found once one is asked for that no"
-            " plugin above serves; a mode served above stays there until that plugin is disabled by name."
-        )
+    if bridged.plugins:
+        print(f"\nPipelex plugins: {', '.join(bridged.plugins)}")
+    if bridged.fault:
+        print(f"which modes they serve cannot be told: {bridged.fault}")
+    if bridged.modes:
+        print(table([("MODE", "FROM", ""), *(_bridged_cells(found) for found in bridged.modes)]))
+
+
+def _bridged_cells(found: FoundMode) -> tuple[str, ...]:
+    token = found.token
+    note = f"goes to {found.shadowed_by} until that is disabled" if found.shadowed_by else ""
+    return f"{token.mode}*" if token.supports_fire_and_forget else token.mode, token.provider, note
 
 
 def _cells(row: PluginRow) -> tuple[str, ...]:
@@ -62,13 +101,26 @@ def _cells(row: PluginRow) -> tuple[str, ...]:
     )
 
 
-def _document(discovery: Discovery, settings: Settings) -> dict[str, Any]:
+def _document(discovery: Discovery, settings: Settings, bridged: _Bridged) -> dict[str, Any]:
     return {
         "plugins": [_row(row) for row in discovery.rows],
         "configured_mode": settings.orchestration_mode,
         "unknown_disabled": discovery.unknown_disabled,
         "not_installed": _installable(discovery),
-        "pipelex_plugins": _pipelex_plugins(),
+        "pipelex_plugins": bridged.plugins,
+        "pipelex_modes": [_bridged_row(found) for found in bridged.modes],
+        "pipelex_fault": bridged.fault,
+    }
+
+
+def _bridged_row(found: FoundMode) -> dict[str, Any]:
+    token = found.token
+    return {
+        "mode": token.mode,
+        "provider": token.provider,
+        "start": token.supports_fire_and_forget,
+        "validates": token.validates,
+        "shadowed_by": found.shadowed_by.name if found.shadowed_by else None,
     }
 
 
@@ -87,7 +139,3 @@ def _row(row: PluginRow) -> dict[str, Any]:
 def _installable(discovery: Discovery) -> dict[str, str]:
     installed = {row.origin.name for row in discovery.rows}
     return {name: install for name, install in KNOWN_PLUGINS.items() if name not in installed}
-
-
-def _pipelex_plugins() -> list[str]:
-    return sorted(entry_point.name for entry_point in entry_points(group=_PIPELEX_GROUP))

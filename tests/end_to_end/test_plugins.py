@@ -1,5 +1,6 @@
 """Plugins through the real server: two packages that pip has installed, one for mthds-rpc and one for Pipelex."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -305,6 +306,26 @@ def greeting_to_judge(text: str) -> dict[str, Any]:
 
 def ids(page: dict[str, Any]) -> list[str]:
     return [record["pipeline_run_id"] for record in page["runs"]]
+
+
+class TestListing:
+    """`mthds-rpc plugins`."""
+
+    def test_it_says_which_modes_pipelex_plugins_serve_and_which_stay_with_ours(
+        self, site: Path, tmp_path: Path
+    ) -> None:
+        command = [sys.executable, "-P", "-m", "rpc_server.cli", "plugins"]
+        env = {**isolated_env(tmp_path), "PYTHONPATH": str(site)}
+
+        listed = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+        lines = [" ".join(line.split()) for line in listed.stdout.splitlines()]
+        assert "echo mthds-rpc-echo 1.2.3 enabled echo* echo" in lines
+        assert "pipelex-echo* the Pipelex plugin 'pipelex_echo'" in lines
+        assert (
+            "echo* the Pipelex plugin 'pipelex_echo' goes to 'echo' (mthds-rpc-echo 1.2.3) until that is disabled"
+            in lines
+        )
 
 
 class TestBoot:
