@@ -16,7 +16,7 @@ from rpc_server.dispatch import Dispatcher
 from rpc_server.documents import ConfigurationFault
 from rpc_server.methods.table import wire_methods
 from rpc_server.redaction import RedactingFormatter, Redactor
-from rpc_server.signals import stop_on_signal
+from rpc_server.signals import stop_on_signal, stop_when_orphaned
 from rpc_server.stdio import ProtocolFds
 from rpc_server.streams import open_streams
 
@@ -45,6 +45,7 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> in
     stop = anyio.Event()
     async with open_streams(fds, settings.limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
+        tasks.start_soon(stop_when_orphaned, stop)
         late = LateServices(settings, redactor)
         dispatcher = Dispatcher(wire_methods(late.ready, settings.orchestration_mode), late.map_error)
         tasks.start_soon(late.keep)

@@ -164,6 +164,29 @@ def test_a_reader_that_is_gone_ends_calls_though_nothing_is_written() -> None:
         assert process.wait(TIMEOUT_S) == 0
 
 
+def test_a_server_whose_parent_was_killed_ends_though_its_pipes_are_held_open(tmp_path: Path) -> None:
+    """The parent starts the server, and another child that inherits the server's pipes and outlives the parent."""
+    parent = """
+import subprocess, sys
+server = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+server.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"version"}\\n')
+server.stdin.flush()
+server.stdout.readline()
+holder = subprocess.Popen(["sleep", "600"], close_fds=False, pass_fds=[server.stdin.fileno(), server.stdout.fileno()])
+print(server.pid, holder.pid, flush=True)
+holder.wait()
+"""
+    with running([sys.executable, "-c", parent, *COMMAND], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        server, holder = (psutil.Process(int(pid)) for pid in process.stdout.readline().split())
+        process.kill()
+        try:
+            gone, _ = psutil.wait_procs([server], TIMEOUT_S)
+            assert gone == [server]
+        finally:
+            holder.kill()
+
+
 @pytest.mark.parametrize(
     "locale",
     [

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from rpc_server.connection import Limits, serve_connection
 from rpc_server.dispatch import Call, Dispatcher, MethodSpec, method_table
 from rpc_server.redaction import Redactor
-from rpc_server.signals import stop_on_signal
+from rpc_server.signals import stop_on_signal, stop_when_orphaned
 from rpc_server.streams import open_streams
 from schemas.params import WireParams
 from schemas.problem import problem_error
@@ -188,6 +188,7 @@ async def main(arguments: list[str]) -> int:
     dispatcher = Dispatcher(method_table(specs(Events())))
     async with open_streams(FDS, limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
+        tasks.start_soon(stop_when_orphaned, stop, 0.05)
         status = await serve_connection(streams, dispatcher, limits, Redactor(os.environ), stop)
         tasks.cancel_scope.cancel()
     return status
