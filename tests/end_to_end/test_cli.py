@@ -1,14 +1,18 @@
 """The command line around the server: help, versions, trust, settings, plugins."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from rpc_server.cli import COMMANDS
-from tests.support.cli import run_cli
+from tests.support.cli import COMMAND, run_cli
+from tests.support.mthds_server import isolated_env
 from tests.support.packages import PACKAGES, install
 
 
@@ -116,6 +120,41 @@ def test_plugins_lists_what_is_installed_disabled_and_could_be_installed(tmp_pat
     assert "pip install 'mthds-rpc[temporal]'" in table.stdout
     assert "'ghost' is disabled" in table.stdout
     assert table.returncode == 0
+
+
+def test_a_module_of_a_generic_name_in_the_working_directory_is_never_taken_for_ours(tmp_path: Path) -> None:
+    for name in ("schemas", "rpc_server", "orchestrators"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the working directory')")
+    script = Path(sys.executable).with_name("mthds-rpc")
+
+    done = subprocess.run(
+        [script, "call", "version"],
+        cwd=tmp_path,
+        env=isolated_env(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_serve_on_a_terminal_gives_one_hint_and_ends_with_ctrl_d(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+
+    with subprocess.Popen(
+        [*COMMAND, "serve"], cwd=tmp_path, env=isolated_env(tmp_path), stdin=theirs, stdout=PIPE, stderr=PIPE, text=True
+    ) as process:
+        os.close(theirs)
+        assert process.stderr is not None
+        hint = process.stderr.readline()
+        os.write(ours, b"\x04")
+        stdout, rest = process.communicate(timeout=60)
+    os.close(ours)
+
+    assert "meant to be started by a program" in hint
+    assert "Ctrl-D" in hint
+    assert (process.returncode, stdout, rest) == (0, "", "")
 
 
 def test_a_reader_of_the_output_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path) -> None:
