@@ -135,16 +135,18 @@ class Examination:
         return any(changes)
 
     def _replace(self, declaration: Declaration, faulty: list[Located]) -> bool:
-        return self.stand_ins.replace(
-            declaration,
-            keeps_contract=not any(one.spot.path[2:3] in (("inputs",), ("output",)) for one in faulty),
-            removes=any(one.fault.removes and len(one.spot.path) == 2 for one in faulty),
-        )
+        removes = [one.fault for one in faulty if one.fault.removes and len(one.spot.path) == 2]
+        # Without the redeclaration, the native concept is there.
+        is_native = any(fault.item.get("params", {}).get("conflict") == "native_concept" for fault in removes)
+        in_contract = any(one.spot.path[2:3] in (("inputs",), ("output",)) for one in faulty)
+        keeps_contract = is_native or not (in_contract or removes)
+        return self.stand_ins.replace(declaration, keeps_contract=keeps_contract, removes=bool(removes))
 
     def _is_untold(self, one: Located) -> bool:
         if self.is_partial and not one.fault.from_parser:
             return True
-        return self.stand_ins.may_have_caused(one.declaration, at_run=one.fault.at_run)
+        fault = one.fault
+        return self.stand_ins.may_have_caused(one.declaration, alone=fault.from_parser, at_run=fault.at_run)
 
     def _add_lint(self, recovered: dict[str, Recovery]) -> None:
         """In a declaration that Pipelex stopped reading at its first fault, the schema tells the others."""

@@ -22,7 +22,8 @@ from orchestrators.engine.locate import Clues
 from orchestrators.engine.toml_positions import Path
 
 _PATH_IN_FINDING = re.compile(r"at '((?:pipe|concept)\.[^']+)'")
-_QUOTED = re.compile(r"'([^'\s]+)'|\b([a-z][\w]*(?:\.\w+)*\.[A-Z]\w*)")
+_QUOTED = re.compile(r"'([^'\s]+)'|`([^`\s]+)`|\b([a-z][\w]*(?:\.\w+)*\.[A-Z]\w*)")
+_DECLARATION = re.compile(r"(?:pipe|concept)(?:\..*)?$")
 _RUN_FAILURE = re.compile(r"^- Dry run failed for pipe '([^']+)': (?:Pipe '[^']+' failed: )?(.*)$", re.MULTILINE)
 _LOAD_PREFIX = re.compile(r"^(?:Could not load (?:blueprints|MTHDS bundle) from .*? because of: |Value error, )+")
 _UNEXPECTED = re.compile(r"Additional properties are not allowed \((.*) (?:was|were) unexpected\)$")
@@ -207,7 +208,8 @@ def _clues(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> C
         concept=source.concept_code if source.pipe_code is None else None,
         fields=(*_hint_fields(source), *_distinct(own_fields), *_fields_by_code(code, params, source)),
         on_key=_is_about_a_key(code, params, finding),
-        names=_names(params, source, f"{finding}\n{hint}"),
+        # A type that is missing is nowhere in the pipe.
+        names=() if code == "method.pipe_type_invalid" else _names(params, source, f"{finding}\n{hint}"),
         otherwise="inputs" if code == "method.input_undeclared" else None,
         in_template="Jinja2 template" in finding or code == "method.template_invalid",
         line=source.line,
@@ -260,10 +262,11 @@ def _names(params: Mapping[str, Any], source: ValidationErrorItem, sentence: str
 
 
 def _quoted(text: str) -> Iterator[str]:
-    """Names in a sentence: what stands in quotes, and qualified concepts."""
-    for in_quotes, qualified in _QUOTED.findall(text):
-        if in_quotes not in ("pipe", "concept"):
-            yield in_quotes or qualified
+    """Names in a sentence: what stands in quotes, but for the paths of declarations, and qualified concepts."""
+    for found in _QUOTED.findall(text):
+        name = next(filter(None, found))
+        if not _DECLARATION.match(name):
+            yield name
 
 
 def _run_failures(error: ValidateBundleError) -> dict[str, str]:

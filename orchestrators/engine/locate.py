@@ -102,9 +102,9 @@ class Locator:
             if path in ((), base):
                 continue
             place = self._place(file, path)
-            if not is_whole or clues.on_key or place.value is None:
+            value = _content(toml, place)
+            if not is_whole or clues.on_key or value is None:
                 return Spot(file, place.key, path)
-            value = place.value
             tokens = (_token(toml, value, spelling) for spelling in _spellings(clues.names))
             return Spot(file, next(filter(None, tokens), value), path)
         return None
@@ -195,6 +195,14 @@ class Locator:
             places = self.files[file].places
             self._known[file] = {path[:length] for path in places for length in range(1, len(path) + 1)}
         return self._known[file]
+
+
+def _content(toml: TomlText, place: Place) -> Span | None:
+    """A value, without its quotes where it is a string of one line that says something."""
+    value = place.value
+    if value is None or not place.is_string or toml.text[value.start : value.start + 2] in ('""', "''"):
+        return value
+    return Span(value.start + 1, value.end - 1)
 
 
 def _packages(file: str | None) -> Iterator[str]:

@@ -50,29 +50,39 @@ class StandIns:
         self._words = dict(self._mentions())
 
     def replace(self, declaration: Declaration, *, keeps_contract: bool, removes: bool) -> bool:
-        """Replace a declaration, which may be one that could not be read; says whether anything changed."""
+        """Replace a declaration, which may be one that could not be read; says whether anything changed.
+
+        `keeps_contract` says that others may go on as if it were there, `removes` that nothing can stand in for it.
+        """
         document = self._documents.get(declaration.file)
         if document is None or declaration in self.replaced:
             return False
         self.replaced.add(declaration)
         is_changed = False
         if declaration.kind == "key":
+            keeps_contract = False
             is_changed = declaration.name != "domain" and document.pop(declaration.name, None) is not None
         elif isinstance(table := document.get(declaration.kind), dict) and declaration.name in table:
             is_changed = True
             keeps_contract = self._replace_in(table, declaration, keeps_contract=keeps_contract, removes=removes)
-        if not (keeps_contract and declaration.kind == "pipe"):
+        if not keeps_contract:
             self.altered.add(declaration)
         return is_changed
 
-    def may_have_caused(self, declaration: Declaration | None, *, at_run: bool) -> bool:
-        """Whether a fault at a declaration may be a consequence of the replacing; `at_run`, of a stand-in's run."""
+    def may_have_caused(self, declaration: Declaration | None, *, alone: bool, at_run: bool) -> bool:
+        """Whether a fault at a declaration may be a consequence of the replacing.
+
+        `alone` says that it was found without a look at other pipes and concepts, `at_run` in a run of them.
+        """
         if declaration is None:
             return bool(self.altered)
         if declaration in self.replaced:
             return True
+        if alone and declaration.kind != "key":
+            return False
         words = self._words_behind(declaration)
-        return any(known.name in words for known in (self.replaced if at_run else self.altered))
+        run = {known for known in self.replaced if known.kind == "pipe"} if at_run else set()
+        return any(known.name in words for known in self.altered | run)
 
     def texts(self) -> dict[str, str] | None:
         """Each bundle as it now is; None where one holds a value that cannot be written back."""
@@ -92,7 +102,9 @@ class StandIns:
         old = table.pop(declaration.name)
         description = old.get("description") if isinstance(old, dict) else None
         description = description if isinstance(description, str) else "Unknown"
-        if removes or (declaration.kind == "concept" and not _CONCEPT_CODE.fullmatch(declaration.name)):
+        if removes:
+            return keeps_contract
+        if declaration.kind == "concept" and not _CONCEPT_CODE.fullmatch(declaration.name):
             return False
         if declaration.kind == "concept":
             table[declaration.name] = description

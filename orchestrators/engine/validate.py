@@ -27,7 +27,7 @@ from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.problems import caller_problem
 from orchestrators.engine.toml_recovery import recover
 from orchestrators.engine.trees import MaterialisedTree, materialised
-from schemas.problem import ProblemError
+from schemas.problem import ProblemError, problem_error
 from schemas.validation import ValidateRequest
 
 Ask = Callable[
@@ -42,7 +42,7 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
     `directory` is where trees may be written for the time of the call. Loose contents are named `bundle_1.mthds`,
     `bundle_2.mthds` and so on, in their order. Raises `ProblemError` or Pipelex's own errors where there is no verdict.
     """
-    method = JudgedMethod.of(request.method)
+    method = _judged(request)
 
     async def look(changed: JudgedMethod) -> ValidateBundleError | None:
         try:
@@ -67,7 +67,7 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
 
 async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> dict[str, Any]:
     """Like `validate`, by another validator than Pipelex's own: its faults, each with its place, and no others."""
-    method = JudgedMethod.of(request.method)
+    method = _judged(request)
     async with _written(request, directory, method) as written:
         verdict = await ask(written.tree, method.loose_names, written.graph_pipe)
     if not isinstance(verdict, BundleValidationFailure):
@@ -77,6 +77,20 @@ async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> di
         raise ProblemError(caller_problem(verdict.problem))
     locator = method.locator()
     return _invalid(in_order(located(faults_of_failure(verdict), locator), locator))
+
+
+def _judged(request: ValidateRequest) -> JudgedMethod:
+    method = JudgedMethod.of(request.method)
+    if method.bundles:
+        return method
+    raise problem_error(
+        "method.package_invalid",
+        "The method's package breaks a package rule",
+        "The method holds no .mthds bundle, so there is nothing to judge.",
+        domain="method",
+        next_step=("change_method", "Add a bundle to the method, then send the request again."),
+        params={"reason": "no_bundle"},
+    )
 
 
 @dataclass(frozen=True)
