@@ -225,6 +225,14 @@ class TestPipelexPlugins:
         assert error["data"]["retry"] == "yes"
         assert "nothing there" not in str(error)
 
+    def test_a_run_in_it_is_cancelled_like_any(self, server: RpcClient) -> None:
+        server.result("execute", greeting("pipelex-echo"))
+        request = server.request("execute", greeting("pipelex-echo", name="wait", run_id="cancelled"))
+
+        server.notify("$/cancelRequest", {"id": request})
+
+        assert server.answer(request)["error"]["code"] == -32800
+
     def test_a_method_that_does_not_load_is_refused_with_the_place_of_its_faults(self, server: RpcClient) -> None:
         broken = GREETING.replace('output = "Text"', 'output = "Nothing"')
 
@@ -248,6 +256,16 @@ class TestPipelexPlugins:
         (fault,) = verdict["errors"]
         assert fault["code"] == "method.pipe_unresolved"
         assert fault["location"]["range"]["start"]["line"] == 12
+
+    def test_a_method_of_files_is_run_and_judged_there_too(self, server: RpcClient) -> None:
+        method = {"files": {"main.mthds": GREETING}, "orchestration_mode": "pipelex-echo"}
+
+        result = server.result("execute", {**method, "inputs": {"name": "Ann"}})
+        verdict = server.result("validate", {**method, "include": ["graph"]})
+
+        assert result["output"] == {"text": "Hello Ann"}
+        assert verdict["default_pipe_ref"] == "greeting.greet"
+        assert verdict["graph_spec"]["nodes"]
 
     def test_start_hands_the_run_over_and_says_what_is_known_of_it(self, server: RpcClient) -> None:
         run = {"run_id": "handed-over", "orchestration_mode": "pipelex-echo"}

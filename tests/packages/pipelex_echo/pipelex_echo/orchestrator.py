@@ -1,5 +1,6 @@
 """The plugin's parts: they run in this process, and say that they did."""
 
+import asyncio
 from typing import Any
 
 from mthds.protocol.problem.registry import CoreCode
@@ -25,7 +26,7 @@ class EchoUnavailableError(PipelexError):
 
 
 class EchoOrchestrator:
-    """Runs a job where it stands; the word `void` cannot be reached."""
+    """Runs a job where it stands; the name `void` cannot be reached, and `wait` never ends."""
 
     supports_fire_and_forget = True
 
@@ -36,6 +37,8 @@ class EchoOrchestrator:
         self, *, pipe_job: PipeJob, delivery_assignment: DeliveryAssignment | None
     ) -> PipelexPipeRunOutput:
         self._reach(pipe_job)
+        if pipe_job.working_memory.get_stuff_as_str("name") == "wait":
+            await asyncio.Event().wait()
         return await DirectOrchestrator().execute(pipe_job=pipe_job, delivery_assignment=delivery_assignment)
 
     async def start(
