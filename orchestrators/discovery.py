@@ -135,7 +135,7 @@ def _registered(entry_point: EntryPoint, origin: PluginOrigin) -> Registrar:
         logger.debug("the plugin %s failed", origin, exc_info=error)
         raise PluginFault(
             f"the plugin {origin} cannot be loaded: {_one_line(error)}; mend it, or disable it under [plugins] in"
-            " rpc.toml"
+            " rpc_override.toml"
         ) from error
     return registrar
 

@@ -151,5 +151,6 @@ def _duplicate(what: str, first: PluginOrigin, second: PluginOrigin) -> PluginFa
     if first == second:
         return PluginFault(f"{what} is registered twice by the plugin {first}")
     return PluginFault(
-        f"{what} is registered by two plugins, {first} and {second}; disable one of them under [plugins] in rpc.toml"
+        f"{what} is registered by two plugins, {first} and {second}; disable one of them under [plugins] in"
+        " rpc_override.toml"
     )

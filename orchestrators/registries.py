@@ -249,7 +249,7 @@ def _misconfigured(fault: PluginFault) -> ProblemError:
         "Two plugins conflict",
         f"The call failed, and what it means cannot be told: {fault}.",
         domain="operator",
-        next_step=("fix_configuration", "Disable one of the two under [plugins] in rpc.toml."),
+        next_step=("fix_configuration", "Disable one of the two under [plugins] in rpc_override.toml."),
     )
 
 

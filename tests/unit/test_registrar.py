@@ -45,7 +45,7 @@ def test_a_token_registered_twice_names_both_plugins_and_their_distributions() -
 
     assert str(raised.value) == (
         "the orchestration mode 'here' is registered by two plugins, 'first' (dist-one 1.0) and 'second' (dist-two"
-        " 2.0); disable one of them under [plugins] in rpc.toml"
+        " 2.0); disable one of them under [plugins] in rpc_override.toml"
     )
 
 
