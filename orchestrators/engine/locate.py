@@ -243,5 +243,6 @@ def _broken_template_line(toml: TomlText, span: Span) -> Span | None:
             return span
         first_line, _ = toml.line_and_column(start)
         line_start, line_end = toml.line_span(first_line - 1 + error.lineno - 1)
-        return Span(max(line_start, span.start), min(line_end, span.end))
+        indent = len(toml.text[line_start:line_end]) - len(toml.text[line_start:line_end].lstrip())
+        return Span(max(line_start + indent, span.start), min(line_end, span.end))
     return None

@@ -48,7 +48,8 @@ def recover(text: str) -> Recovery:
         except tomli.TOMLDecodeError as error:
             offset = rest.offset_of(error.lineno, error.colno)
             statement = _statement_at(rest, offset)
-            if not any(statement.start == known.end for known in blanked):
+            line_start, _ = rest.line_span(rest.line_and_column(statement.start)[0] - 1)
+            if not any(line_start == known.end for known in blanked):
                 finding = f"TOML syntax error at line {error.lineno}, column {error.colno}: {error.msg}"
                 faults.append(SyntaxFault(_to_underline(rest, offset, statement), finding))
             blank = TomlText(_blank(rest.text, statement))

@@ -1,0 +1,89 @@
+"""Syntax errors: each independent one once, at its place, and the rest still readable."""
+
+import pytest
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrators.engine.toml_recovery import recover
+
+
+def underlined(text: str) -> list[str]:
+    return [text[fault.span.start : fault.span.end] for fault in recover(text).faults]
+
+
+def test_a_text_that_parses_has_no_faults_and_stays_as_it_is() -> None:
+    recovery = recover("a = 1\n[b]\nc = 2\n")
+
+    assert (recovery.text, recovery.faults, recovery.is_whole) == ("a = 1\n[b]\nc = 2\n", [], True)
+
+
+def test_errors_in_several_statements_are_all_found() -> None:
+    text = 'a = "open\nb = 2\nc = \n[t]\nd = 1 2\ne = 3\n'
+
+    recovery = recover(text)
+
+    assert underlined(text) == ['a = "open', "c = ", "2"]
+    assert tomli.loads(recovery.text) == {"b": 2, "t": {"e": 3}}
+    assert recovery.is_whole
+
+
+def test_what_follows_a_broken_statement_directly_is_not_told_as_a_second_error() -> None:
+    text = "a = (\n  1,\n)\nb = 2\n"
+
+    assert underlined(text) == ["("]
+    assert tomli.loads(recover(text).text) == {"b": 2}
+
+
+@pytest.mark.parametrize(
+    "text", ["a = [1,\n[t]\nb = 2\n", 'a = """never closed\n[t]\nb = 2\n'], ids=["array", "string"]
+)
+def test_what_never_ends_is_underlined_where_it_begins(text: str) -> None:
+    recovery = recover(text)
+
+    assert underlined(text) == [text.partition("\n")[0]]
+    assert not recovery.is_whole
+
+
+def test_a_broken_header_ends_the_recovery_since_its_keys_would_change_tables() -> None:
+    recovery = recover("[t\na = 1\n[u]\nb = = 2\n")
+
+    assert len(recovery.faults) == 1
+    assert not recovery.is_whole
+
+
+def test_a_key_given_twice_is_blanked_and_the_first_kept() -> None:
+    text = "a = 1\na = 2\nb = 3\n"
+
+    assert underlined(text) == ["a = 2"]
+    assert tomli.loads(recover(text).text) == {"a": 1, "b": 3}
+
+
+def test_positions_survive_with_carriage_returns_and_astral_characters() -> None:
+    text = 'a = "😀\r\nb = 2\r\nc = 😀\r\n'
+
+    recovery = recover(text)
+
+    assert underlined(text) == ['a = "😀', "😀"]
+    assert len(recovery.text) == len(text)
+    assert [len(line) for line in recovery.text.split("\n")] == [len(line) for line in text.split("\n")]
+
+
+def test_nesting_no_parser_takes_is_a_fault() -> None:
+    text = "ok = 1\ndeep = " + "[" * 2000 + "]" * 2000 + "\n"
+
+    [fault] = recover(text).faults
+
+    assert fault.finding == "arrays and tables nest too deeply"
+    assert text[fault.span.start :].startswith("deep")
+
+
+@given(st.text(st.sampled_from("ab.=[]{}\"'#,\\ \t\r\n😀1-")))
+def test_recovery_ends_for_every_text_and_keeps_every_position(text: str) -> None:
+    recovery = recover(text)
+
+    assert len(recovery.text) == len(text)
+    assert recovery.is_whole or recovery.faults
+    assert all(0 <= fault.span.start <= fault.span.end <= len(text) for fault in recovery.faults)
+    if recovery.is_whole:
+        tomli.loads(recovery.text)
