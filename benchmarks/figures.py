@@ -192,13 +192,16 @@ def throughput(place: Place) -> list[Figure]:
     lines = [request("execute", number, batch_of_twenty(number)) for number in range(runs)]
     bodies = [json.dumps(batch_of_twenty(number)).encode() for number in range(runs)]
     with line_server(SERVE, place) as ours, pipelex_api(place) as port:
-        result_of(ours.ask(lines[0]))
+        # Enough to bring the second engine up, whose boot is not what is measured.
+        ours.pump(lines, in_flight)
+        _post_all(port, bodies[:in_flight], in_flight)
         return [
             compare(
                 Goal("batch of 20, 8 in flight", "pipelex-api", "runs/s", 8, higher_is_better=True),
                 lambda: per_second(runs, lambda: ours.pump(lines, in_flight)),
                 lambda: per_second(runs, lambda: _post_all(port, bodies, in_flight)),
                 pairs=3,
+                is_warm=True,
             )
         ]
 

@@ -47,10 +47,10 @@ class Goal:
 Measure = Callable[[], float]
 
 
-def compare(goal: Goal, ours: Measure, theirs: Measure, pairs: int) -> Figure:
-    """Measure in pairs, side by side and in turns who goes first, after one round that does not count."""
-    ours()
-    theirs()
+def compare(goal: Goal, ours: Measure, theirs: Measure, pairs: int, *, is_warm: bool = False) -> Figure:
+    """Measure in pairs, in turns who goes first, after a round that does not count unless `is_warm`."""
+    if not is_warm:
+        _pair(ours, theirs, ours_first=True)
     taken = [_pair(ours, theirs, ours_first=turn % 2 == 0) for turn in range(pairs)]
     return Figure(
         name=goal.name,
