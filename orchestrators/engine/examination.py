@@ -83,7 +83,7 @@ class Examination:
             if answer is None or not self._take(faults_of(answer)):
                 break
             answer = await self._look_again()
-        self._add_lint(recovered)
+        self._add_lint(recovered, everywhere=first_answer is None and not self.found)
         return in_order(self.found, self.locator)
 
     def _read(self) -> dict[str, Recovery]:
@@ -148,12 +148,16 @@ class Examination:
         fault = one.fault
         return self.stand_ins.may_have_caused(one.declaration, alone=fault.from_parser, at_run=fault.at_run)
 
-    def _add_lint(self, recovered: dict[str, Recovery]) -> None:
-        """In a declaration that Pipelex stopped reading at its first fault, the schema tells the others."""
+    def _add_lint(self, recovered: dict[str, Recovery], *, everywhere: bool) -> None:
+        """In a declaration that Pipelex stopped reading at its first fault, the schema tells the others.
+
+        `everywhere` is for a method on which Pipelex itself broke.
+        """
         without_type = {one.declaration for one in self.found if one.fault.item["code"] == "method.pipe_type_invalid"}
-        faulty = {one.declaration for one in self.found if one.fault.from_parser} - without_type
-        for file in {declaration.file for declaration in faulty if declaration is not None}:
+        faulty = {one.declaration for one in self.found if one.fault.from_parser} - without_type - {None}
+        files = {declaration.file for declaration in faulty if declaration is not None}
+        for file in recovered if everywhere else files:
             known = {one.spot.path for one in self.found if one.spot.file == file}
             for one in located(lint_faults(file, recovered[file].text), self.locator):
-                if one.declaration is not None and one.declaration in faulty and one.spot.path not in known:
+                if everywhere or (one.declaration in faulty and one.spot.path not in known):
                     self.found.append(one)

@@ -73,10 +73,13 @@ class Fault:
 def faults_of(error: ValidateBundleError) -> list[Fault]:
     """Pipelex's own faults, in its order."""
     problem = error.to_problem(view=ProblemView.CALLER)
-    hints = _run_failures(error)
-    from_parser = any(isinstance(cause, MthdsParserError) for cause in _causes(error))
+    causes = list(_causes(error))
+    met = _run_failures(causes)
+    from_parser = any(isinstance(cause, MthdsParserError) for cause in causes)
+    # Where Pipelex says nothing of the place, what it said to itself may.
+    whispers = "\n".join(str(cause) for cause in causes)
     pairs = zip(problem.errors or [], error.validation_error_items(), strict=True)
-    return [_fault(item, source, hints, from_parser=from_parser) for item, source in pairs]
+    return [_fault(item, source, met=met, whispers=whispers, from_parser=from_parser) for item, source in pairs]
 
 
 def faults_of_failure(failure: BundleValidationFailure) -> list[Fault]:
@@ -85,16 +88,13 @@ def faults_of_failure(failure: BundleValidationFailure) -> list[Fault]:
     if len(items) != len(failure.validation_errors):
         # A plugin may tell its faults without what they were found on: each keeps the place it has.
         return [_fault_alone(item) for item in items]
-    return [
-        _fault(item, source, {}, from_parser=False)
-        for item, source in zip(items, failure.validation_errors, strict=True)
-    ]
+    return [_fault(item, source) for item, source in zip(items, failure.validation_errors, strict=True)]
 
 
 def warnings_of(warnings: list[ValidationErrorItem]) -> list[Fault]:
     """The advisory findings on a valid method."""
     pairs = zip(warning_problem_items(warnings=warnings), warnings, strict=True)
-    return [_fault(item, source, {}, from_parser=False) for item, source in pairs]
+    return [_fault(item, source) for item, source in pairs]
 
 
 def syntax_fault(file: str, finding: str) -> Fault:
@@ -138,7 +138,7 @@ def lint_faults(file: str, text: str) -> Iterator[Fault]:
 
 def _lint_fault(file: str, path: Path, finding: str, *, on_key: bool) -> Fault:
     dotted = ".".join(str(step) for step in path)
-    pipe = {"pipe": path[1]} if path[0] == "pipe" and len(path) > 1 else {}
+    pipe = {"pipe": path[1]} if path[:1] == ("pipe",) and len(path) > 1 else {}
     fault = _made(
         CoreCode.METHOD_SCHEMA_VIOLATION,
         {"field_path": dotted, "finding": finding},
@@ -154,10 +154,17 @@ def _made(code: CoreCode, params: Mapping[str, Any], clues: Clues, *, from_parse
     return Fault(item=item.model_dump(mode="json", exclude_none=True), clues=clues, from_parser=from_parser)
 
 
-def _fault(item: PipelexItem, source: ValidationErrorItem, hints: Mapping[str, str], *, from_parser: bool) -> Fault:
+def _fault(
+    item: PipelexItem,
+    source: ValidationErrorItem,
+    *,
+    met: Mapping[str, str] | None = None,
+    whispers: str = "",
+    from_parser: bool = False,
+) -> Fault:
     wire = item.model_dump(mode="json", exclude_none=True)
-    hint = hints.get(f"{source.domain_code}.{source.pipe_code}", "")
-    wire["detail"] = _telling_detail(wire, source, hint)
+    failure = (met or {}).get(f"{source.domain_code}.{source.pipe_code}", "")
+    wire["detail"] = _telling_detail(wire, source, failure)
     location = dict(wire.get("location", {}))
     if location.get("field") == source.source:
         # Pipelex gives the file where it knows no field.
@@ -165,7 +172,7 @@ def _fault(item: PipelexItem, source: ValidationErrorItem, hints: Mapping[str, s
     wire["location"] = location
     return Fault(
         item=wire,
-        clues=_clues(wire, source, hint),
+        clues=_clues(wire, source, [failure, whispers]),
         at_run=source.category.is_dry_run,
         from_parser=from_parser,
     )
@@ -185,17 +192,17 @@ def _fault_alone(item: PipelexItem) -> Fault:
     return Fault(item=wire, clues=clues)
 
 
-def _telling_detail(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> str:
+def _telling_detail(wire: Mapping[str, Any], source: ValidationErrorItem, failure: str) -> str:
     """The code's sentence; where it says no more than the code's title, what Pipelex found."""
     detail = str(wire["detail"])
     code = parse_error_code(str(wire["code"]))
     if code is None or detail != error_code_spec(code).title:
         return detail
-    finding = hint if source.category.is_dry_run else _LOAD_PREFIX.sub("", source.message)
-    return f"{detail}: {finding[:_MAX_FINDING_CHARS]}" if finding else detail
+    finding = failure if source.category.is_dry_run else _LOAD_PREFIX.sub("", source.message)
+    return f"{detail}: {finding[:_MAX_FINDING_CHARS]}" if finding not in ("", detail) else detail
 
 
-def _clues(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> Clues:
+def _clues(wire: Mapping[str, Any], source: ValidationErrorItem, more: list[str]) -> Clues:
     code = str(wire["code"])
     params = wire.get("params") or {}
     location = wire["location"]
@@ -209,7 +216,7 @@ def _clues(wire: Mapping[str, Any], source: ValidationErrorItem, hint: str) -> C
         fields=(*_hint_fields(source), *_distinct(own_fields), *_fields_by_code(code, params, source)),
         on_key=_is_about_a_key(code, params, finding),
         # A type that is missing is nowhere in the pipe.
-        names=() if code == "method.pipe_type_invalid" else _names(params, source, f"{finding}\n{hint}"),
+        names=() if code == "method.pipe_type_invalid" else _names(params, source, [finding, *more]),
         otherwise="inputs" if code == "method.input_undeclared" else None,
         in_template="Jinja2 template" in finding or code == "method.template_invalid",
         line=source.line,
@@ -249,8 +256,8 @@ def _fields_by_code(code: str, params: Mapping[str, Any], source: ValidationErro
             yield template.format(input=params["input"])
 
 
-def _names(params: Mapping[str, Any], source: ValidationErrorItem, sentence: str) -> tuple[str, ...]:
-    """The names Pipelex gives; where it gives none, those in its sentence."""
+def _names(params: Mapping[str, Any], source: ValidationErrorItem, sentences: list[str]) -> tuple[str, ...]:
+    """The names Pipelex gives; where it gives none, those in the first of its sentences that holds any."""
     given = [
         *(source.variable_names or []),
         source.missing_pipe_code,
@@ -258,7 +265,9 @@ def _names(params: Mapping[str, Any], source: ValidationErrorItem, sentence: str
         source.model_reference,
         *(params[name] for name in _NAME_PARAMS if isinstance(params.get(name), str)),
     ]
-    return _distinct([name for name in given if name != source.pipe_code]) or _distinct(_quoted(sentence))
+    candidates = [given, *(_quoted(sentence) for sentence in sentences)]
+    found = (_distinct(name for name in names if name != source.pipe_code) for names in candidates)
+    return next(filter(None, found), ())
 
 
 def _quoted(text: str) -> Iterator[str]:
@@ -269,13 +278,9 @@ def _quoted(text: str) -> Iterator[str]:
             yield name
 
 
-def _run_failures(error: ValidateBundleError) -> dict[str, str]:
+def _run_failures(causes: list[BaseException]) -> dict[str, str]:
     """What each failed dry run met, by its qualified pipe."""
-    for cause in _causes(error):
-        found = dict(_RUN_FAILURE.findall(str(cause)))
-        if found:
-            return found
-    return {}
+    return {pipe: met for cause in reversed(causes) for pipe, met in _RUN_FAILURE.findall(str(cause))}
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -30,6 +30,9 @@ from orchestrators.engine.trees import MaterialisedTree, materialised
 from schemas.problem import ProblemError, problem_error
 from schemas.validation import ValidateRequest
 
+# What Pipelex breaks on where a document is shaped as it does not foresee.
+_UNFORESEEN = (AttributeError, KeyError, RecursionError, TypeError)
+
 Ask = Callable[
     [MaterialisedTree, list[str] | None, str | None], Awaitable[ValidationReport[Any] | BundleValidationFailure]
 ]
@@ -49,7 +52,7 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
             await _judge(request, directory, changed)
         except ValidateBundleError as error:
             return error
-        except (PipelexError, ProblemError, RecursionError):
+        except (PipelexError, ProblemError, *_UNFORESEEN):
             return None
         return None
 
@@ -57,7 +60,7 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
     with every_model():
         try:
             return await _judge(request, directory, method)
-        except (ValidateBundleError, RecursionError) as error:
+        except (ValidateBundleError, *_UNFORESEEN) as error:
             first_answer = error if isinstance(error, ValidateBundleError) else None
             errors = await Examination(method, look).errors(first_answer)
             if not errors:
@@ -145,7 +148,7 @@ async def _entry(tree: MethodTree | None) -> tuple[str | None, MethodEntryError 
         return (await run_method_load(select_method_entry, tree=tree)).pipe_ref, None
     except MethodEntryError as error:
         return None, error
-    except (PipelexError, RecursionError):
+    except (PipelexError, *_UNFORESEEN):
         # A bundle that cannot be read: the validation says why.
         return None, None
 
