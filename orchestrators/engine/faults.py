@@ -76,7 +76,7 @@ def faults_of(error: ValidateBundleError) -> list[Fault]:
     causes = list(_causes(error))
     met = _run_failures(causes)
     from_parser = any(isinstance(cause, MthdsParserError) for cause in causes)
-    # Where Pipelex says nothing of the place, what it said to itself may.
+    # Of a fault without any place, what Pipelex said to itself may tell it.
     whispers = "\n".join(str(cause) for cause in causes)
     pairs = zip(problem.errors or [], error.validation_error_items(), strict=True)
     return [_fault(item, source, met=met, whispers=whispers, from_parser=from_parser) for item, source in pairs]
@@ -172,7 +172,7 @@ def _fault(
     wire["location"] = location
     return Fault(
         item=wire,
-        clues=_clues(wire, source, [failure, whispers]),
+        clues=_clues(wire, source, [failure, "" if location else whispers]),
         at_run=source.category.is_dry_run,
         from_parser=from_parser,
     )
