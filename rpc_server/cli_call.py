@@ -9,7 +9,7 @@ from typing import Any
 
 from rpc_server.call_params import ArgumentError, params_of
 from rpc_server.cli_flags import add_settings_flags, as_arguments, flags_of, parser
-from rpc_server.client import Client, ServerEnded
+from rpc_server.client import Client, Progress, ServerEnded
 from rpc_server.config import Flags, workspace_of
 from rpc_server.projects import project_root
 
@@ -29,7 +29,7 @@ examples:
 `mthds-rpc call rpc.discover` describes every method and its params.
 Ctrl-C cancels the run; a second one stops at once."""
 
-_CANCEL_S_HINT = "mthds-rpc: cancelling the run; Ctrl-C again stops at once"
+_CANCELLING = "mthds-rpc: cancelling the run; Ctrl-C again stops at once"
 
 
 def run(arguments: list[str]) -> int:
@@ -134,11 +134,11 @@ def _response(client: Client, method: str, params: Mapping[str, Any], wanted: bo
         return _await(client, request, display)
 
 
-def _await(client: Client, request: int, display: Any = None) -> dict[str, Any]:
+def _await(client: Client, request: int, display: Progress | None = None) -> dict[str, Any]:
     try:
         return client.answer(request, display)
     except KeyboardInterrupt:
-        print(_CANCEL_S_HINT, file=sys.stderr)
+        print(_CANCELLING, file=sys.stderr)
         client.cancel(request)
         client.answer(request)
         raise

@@ -64,7 +64,8 @@ class Client:
         assert self._server.stdout is not None
         for line in self._server.stdout:
             message: dict[str, Any] = json.loads(line)
-            if message.get("id") == request_id and "method" not in message:
+            # A request the server could not read is answered without an id, and there is no other.
+            if "method" not in message and message["id"] in (request_id, None):
                 return message
             if message.get("method") == "notifications/progress" and progress is not None:
                 progress(message["params"])

@@ -105,6 +105,15 @@ def test_an_error_ends_with_1_as_json_on_stdout_and_in_words_on_stderr(tmp_path:
     ]
 
 
+def test_a_request_above_the_server_s_limit_ends_with_its_error(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text("[rpc.limits]\nmax_message_bytes = 1000\n")
+
+    done = run_cli(tmp_path, "call", "models", "--config", "small.toml", "--param", f"type={'x' * 1000}")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["data"]["code"] == "request.too_large"
+
+
 def test_any_param_may_be_given_as_json_or_as_text(tmp_path: Path, project: Path) -> None:
     done = run_cli(tmp_path, "call", "methods/list", "--param", "limit=1", "--param", "cursor=chain.mthds", cwd=project)
 
