@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import selectors
 import signal
 import socket
@@ -241,6 +242,7 @@ def test_a_socket_serves_as_both_input_and_output(command: list[str], env: dict[
     ours, theirs = socket.socketpair()
     with ours, theirs, running(command, stdin=theirs, stdout=theirs, env=env):
         theirs.close()
+        ours.settimeout(TIMEOUT_S)
         stream = ours.makefile("rwb")
         stream.write(line("version", 1))
         stream.flush()
@@ -254,12 +256,22 @@ def test_a_terminal_can_be_talked_to(env: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     with running(COMMAND, stdin=theirs, stdout=theirs, env=env) as process:
+        os.close(theirs)
         os.write(ours, line("version", 1))
-        with os.fdopen(os.dup(ours), "rb") as stream:
-            assert json.loads(stream.readline())["id"] == 1
+        assert json.loads(_line_from(ours))["id"] == 1
         process.terminate()
     os.close(ours)
-    os.close(theirs)
+
+
+def _line_from(fd: int) -> bytes:
+    """One line, or a failure where none comes."""
+    text = b""
+    while not text.endswith(b"\n"):
+        assert select.select([fd], [], [], TIMEOUT_S)[0], f"no answer came: {text!r}"
+        piece = os.read(fd, 4096)
+        assert piece, "the server ended"
+        text += piece
+    return text
 
 
 def _pipes() -> tuple[int, int, list[int]]:
@@ -286,7 +298,7 @@ def test_a_description_that_others_share_stays_blocking_even_if_the_server_is_ki
     try:
         with running(COMMAND, stdin=source, stdout=sink) as process:
             os.write(to_server, line("version", 1))
-            assert os.read(from_server, 4096).startswith(b'{"jsonrpc":"2.0","id":1')
+            assert json.loads(_line_from(from_server))["id"] == 1
             assert (os.get_blocking(source), os.get_blocking(sink)) == (True, True)
             process.kill()
 
