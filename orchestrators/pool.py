@@ -274,9 +274,10 @@ def _python_refused() -> ProblemError:
         "pipelex.deployment.custom_code_requires_sandbox",
         "Python inside a method is not allowed here",
         "The method holds Python files, which would run on this machine with your rights.",
-        domain="runtime",
+        domain="operator",
         next_step=(
-            "change_configuration",
-            "If you trust the method, start the server with --allow-python, or set `allow_python` in rpc.toml.",
+            "fix_configuration",
+            "If you trust the method, start the server with --allow-python, or set `allow_python` under [engine] in"
+            " rpc_override.toml.",
         ),
     )

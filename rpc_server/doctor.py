@@ -143,8 +143,7 @@ def _engine(flags: Flags) -> Iterator[Finding]:
         remedy = problem.get("next_step", {}).get("detail")
         yield Finding("fault", f"no engine could be started: {response['error']['message']}", remedy)
         return
-    models = response["result"]["models"]
-    yield Finding("ok", f"a server and its engine answered in {seconds:.1f} s; {len(models)} models can be used")
+    yield Finding("ok", f"a server and its engine answered in {seconds:.1f} s")
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:

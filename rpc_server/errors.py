@@ -147,7 +147,10 @@ def message_too_large(detail: str, limit: int) -> RpcError:
         "request.too_large",
         "The message is too large",
         detail,
-        ("change_input", "Send less in one message: name files by their path, or raise the limit in rpc.toml."),
+        (
+            "change_input",
+            "Send less in one message: name files by their path, or raise the limit in rpc_override.toml.",
+        ),
         params={"limit": limit},
     )
 

@@ -10,6 +10,7 @@ from mthds.protocol.problem.registry import CORE_CODE_SPECS
 from pydantic.json_schema import models_json_schema
 
 from rpc_server import versions
+from rpc_server.binding import META
 from rpc_server.dispatch import MethodSpec
 from rpc_server.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
 from rpc_server.methods.services import Services
@@ -58,11 +59,16 @@ def _method(spec: MethodSpec, schemas: dict[str, Any]) -> dict[str, Any]:
         "paramStructure": "either",
         "params": [
             {"name": name, "required": name in required, "schema": schema, **_description(schema)}
-            for name, schema in params["properties"].items()
+            for name, schema in sorted(params["properties"].items(), key=_has_no_position)
         ],
         "result": {"name": "result", "schema": _result(spec)},
         "errors": _errors([*COMMON_ERRORS, *spec.errors]),
     }
+
+
+def _has_no_position(param: tuple[str, Any]) -> bool:
+    """`_meta` is given by name alone, so it comes last."""
+    return param[0] == META
 
 
 def _description(schema: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class TwoDeckModelManager(ModelManager):
                 "detail": f"{problem.detail} Its key is not set: {names}.",
                 "params": {**params, "missing_variables": variables},
                 "next_step": NextStep(
-                    kind="change_configuration",
+                    kind="fix_configuration",
                     detail=f'Set {names} where the server starts, or run with `run_mode: "dry"`.',
                 ),
             }
