@@ -214,6 +214,19 @@ def test_a_model_whose_key_is_missing_is_no_fault_of_the_method(server: RpcClien
     assert verdict["is_valid"]
 
 
+def test_a_bundle_that_pipelex_breaks_on_is_judged_by_the_language_s_schema(
+    server: RpcClient, pipelex_api: PipelexApi
+) -> None:
+    request = {"files": {"main.mthds": 'domain = "odd"\n\n[[concept]]\nNote = "In an array"\n'}}
+
+    status, _ = pipelex_api.post("validate", request)
+    [fault] = server.result("validate", request)["errors"]
+
+    assert status == 500
+    assert (fault["code"], fault["location"]["field"]) == ("method.schema_violation", "concept")
+    assert fault["location"]["line"] == 3
+
+
 def test_a_package_without_a_bundle_is_refused_rather_than_judged(server: RpcClient, pipelex_api: PipelexApi) -> None:
     request = {"files": {"README.md": "# Nothing here\n"}}
 
