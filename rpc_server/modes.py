@@ -22,7 +22,11 @@ class OrchestratorModes(Modes, Protocol):
     def supports_fire_and_forget(self, mode: str) -> bool: ...
 
 
-KNOWN_PLUGINS = {"dbos": "pip install 'mthds-rpc[dbos]'", "temporal": "pip install 'mthds-rpc[temporal]'"}
+KNOWN_PLUGINS = {
+    "dbos": "pip install --upgrade mthds-rpc",
+    "temporal": "pip install --upgrade 'mthds-rpc[temporal]'",
+}
+"""The modes that a release of ours brings or will bring, and what installs it."""
 
 
 def resolve_orchestration_mode(requested: str | None, settings: Settings, registry: Modes) -> str:

@@ -117,7 +117,7 @@ def test_plugins_lists_what_is_installed_disabled_and_could_be_installed(tmp_pat
     assert plugins["pipelex"]["state"] == "disabled"
     assert plugins["echo"]["distribution"] == "mthds-rpc-echo"
     assert document["unknown_disabled"] == ["ghost"]
-    assert "pip install 'mthds-rpc[temporal]'" in table.stdout
+    assert "pip install --upgrade 'mthds-rpc[temporal]'" in table.stdout
     assert "'ghost' is disabled" in table.stdout
     assert table.returncode == 0
 

@@ -178,7 +178,7 @@ class TestPolicy:
         error = server.error("execute", greeting(token))
 
         assert error["code"] == -31082
-        assert f"mthds-rpc[{token}]" in error["data"]["next_step"]["detail"]
+        assert "pip install --upgrade" in error["data"]["next_step"]["detail"]
 
     def test_a_configured_token_nobody_serves_is_the_deployments_fault(self, tmp_path: Path) -> None:
         with serve(tmp_path, "--orchestration-mode", "nowhere") as client:

@@ -54,7 +54,7 @@ def test_a_mode_the_caller_names_and_nobody_serves_is_unsupported(machine: Machi
 
     assert problem.code == "runtime.unsupported"
     assert "Installed: direct, durable." in problem.detail
-    assert "pip install 'mthds-rpc[temporal]'" in problem.next_step.detail
+    assert "pip install --upgrade 'mthds-rpc[temporal]'" in problem.next_step.detail
 
 
 def test_a_mode_the_deployment_names_and_nobody_serves_is_the_deployment_s_fault(machine: Machine) -> None:
