@@ -1,5 +1,6 @@
 """Finding every fault of an invalid method, not only those of the stage at which Pipelex stopped."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,9 @@ from orchestrators.engine.stand_ins import Declaration, StandIns, declaration_of
 from orchestrators.engine.toml_positions import Span, TomlText
 from orchestrators.engine.toml_recovery import Recovery, recover
 
-# Each look at a faulty method costs about one validation.
+# Each look at a faulty method costs about one validation; an editor waits for the answer.
 _MAX_LOOKS = 40
+_MAX_LOOKING_S = 5.0
 _CONTRACT_KEYS = ("inputs", "output")
 
 Look = Callable[[JudgedMethod], Awaitable[ValidateBundleError | None]]
@@ -79,8 +81,9 @@ class Examination:
         self.stand_ins = StandIns({file: recovery.text for file, recovery in recovered.items()})
         self._replace_unread(recovered)
         answer = first_answer if not self.found else await self._look_again()
+        end = time.monotonic() + _MAX_LOOKING_S
         for _ in range(_MAX_LOOKS):
-            if answer is None or not self._take(faults_of(answer)):
+            if answer is None or not self._take(faults_of(answer)) or time.monotonic() > end:
                 break
             answer = await self._look_again()
         self._add_lint(recovered, everywhere=first_answer is None and not self.found)
