@@ -61,7 +61,8 @@ async def serve_connection(
 ) -> int:
     """Serve one peer until it says `exit`, closes its side, stops reading for good, or `stop` is set.
 
-    Returns the process's exit status: 1 after an `exit` without `shutdown`, else 0. End it through `stop`: then every
+    Returns the process's exit status: 1 after an `exit` without `shutdown` or where answers could not be written (a
+    reader that is gone is no failure), else 0. End it through `stop`: then every
     call is cancelled and answered within `stop_grace_s`. Cancelling it instead loses answers.
     """
     return await _Connection(streams, dispatcher, limits, redactor).serve(stop)
@@ -90,7 +91,8 @@ class _Connection:
                 await self._drain()
             await self._end()
             self._tasks.cancel_scope.cancel()
-        return 1 if self._has_exited and not self._is_shut_down else 0
+        left_rudely = self._has_exited and not self._is_shut_down
+        return 1 if left_rudely or self._sink.has_failed else 0
 
     async def _read(self) -> None:
         """Take what the peer sends, to the end of its stream or until it says `exit`."""

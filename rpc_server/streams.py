@@ -60,7 +60,9 @@ class OutputStream:
         self._filled = asyncio.Event()
         self._moved = asyncio.Event()
         self.gone = anyio.Event()
-        """Set once nobody reads any more."""
+        """Set once nobody reads any more, or nothing can be written."""
+        self.has_failed = False
+        """True where writing failed for another reason than a reader that is gone."""
 
     @property
     def is_full(self) -> bool:
@@ -146,6 +148,7 @@ class OutputStream:
 
     def _give_up(self, error: OSError) -> None:
         if error.errno not in _READER_GONE:
+            self.has_failed = True
             logger.error("Answers cannot be written: %s.", error.strerror)
         self._drop_all()
 

@@ -227,6 +227,15 @@ def test_files_serve_as_input_and_output(command: list[str], env: dict[str, str]
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_answers_that_cannot_be_written_are_a_failure_that_is_told() -> None:
+    with open("/dev/full", "w") as sink:
+        done = subprocess.run(COMMAND, input=line("version", 1), stdout=sink, stderr=subprocess.PIPE, timeout=TIMEOUT_S)
+
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["Answers cannot be written: No space left on device."]
+
+
 @pytest.mark.parametrize("redirection", ["<&-", "</dev/null", "<&- >&-", "<&- >&- 2>&-", "</dev/null >/dev/null"])
 def test_a_descriptor_that_is_closed_or_empty_is_the_end(
     command: list[str], env: dict[str, str], redirection: str
