@@ -147,7 +147,7 @@ def specs(events: Events) -> list[MethodSpec]:
     def die(call: Call, params: None) -> Any:
         os._exit(9)
 
-    table = [
+    table: list[tuple[str, Any, Any]] = [
         ("version", None, version),
         ("subtract", SubtractParams, subtract),
         ("sum", NumbersParams, total),
