@@ -132,8 +132,8 @@ class EnginePool:
         run_id: str | None = None,
     ) -> Any:
         digest = digest_of(method) if method is not None else ""
-        if method is not None and _has_python(method):
-            lane = self._python_lane(lane, digest)
+        if method is not None and (python := _python_files(method)):
+            lane = self._python_lane(lane, digest, python[0])
         listener = None if events is None else _event_reader(events)
         for attempt in range(1, _ATTEMPTS + 1):
             job = None
@@ -147,9 +147,9 @@ class EnginePool:
                 logger.info("an engine ended before a job had begun; trying another")
         raise AssertionError("unreachable")
 
-    def _python_lane(self, lane: Lane, digest: str) -> Lane:
+    def _python_lane(self, lane: Lane, digest: str, file: str) -> Lane:
         if not self._settings.allow_python:
-            raise _python_refused()
+            raise _python_refused(file)
         return replace(lane, key=f"{lane.key}:python:{digest}", max_engines=1)
 
     async def _engine_for(self, lane: Lane, digest: str) -> EngineProcess:
@@ -229,9 +229,9 @@ def _event_reader(events: EventSink) -> Callable[[dict[str, Any]], None]:
     return read
 
 
-def _has_python(method: MethodSource) -> bool:
+def _python_files(method: MethodSource) -> list[str]:
     trees = [method.files or {}, *method.dependencies.values()]
-    return any(path.endswith(".py") for tree in trees for path in tree)
+    return [path for tree in trees for path in tree if path.endswith(".py")]
 
 
 def _loop_time(deadline: float | None) -> float:
@@ -269,11 +269,11 @@ def _lost(run_id: str | None, gone: EngineGone) -> ProblemError:
     )
 
 
-def _python_refused() -> ProblemError:
+def _python_refused(file: str) -> ProblemError:
     return problem_error(
         "pipelex.deployment.custom_code_requires_sandbox",
         "Python inside a method is not allowed here",
-        "The method holds Python files, which would run on this machine with your rights.",
+        f"The method holds Python, in {file!r}, which would run on this machine with your rights.",
         domain="operator",
         next_step=(
             "fix_configuration",

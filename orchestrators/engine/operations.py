@@ -1,6 +1,7 @@
 """What an engine can be asked: the table of its operations."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,9 @@ from orchestrators.engine import bridge
 from orchestrators.engine import run as running
 from orchestrators.engine import validate as judging
 from orchestrators.engine.engine import Engine
-from orchestrators.engine.problems import problem_of
 from orchestrators.engine.templates import inputs_template
 from schemas.method_source import MethodSource
-from schemas.problem import ProblemError, ProblemItem
+from schemas.problem import ProblemError, ProblemItem, problem_error
 from schemas.runs import RunEvent, RunRequest
 from schemas.validation import ValidateRequest
 
@@ -36,20 +36,16 @@ Operation = Callable[[Engine, Job], Awaitable[Any]]
 async def execute(engine: Engine, job: Job) -> Any:
     """Run a method to its end: `RunRequest` -> `RunResult`."""
     request = RunRequest.model_validate(job.payload)
-    try:
+    async with _refusals_located(engine, request.method, request.run_id):
         result = await running.execute(engine.libraries, request, job.digest, job.listener, job.begun)
-    except ValidateBundleError as error:
-        raise await _located(engine, request.method, error, request.run_id) from error
     return result.model_dump(mode="json", exclude_none=True)
 
 
 async def check(engine: Engine, job: Job) -> Any:
     """Load a method and find its entry pipe: `RunRequest` -> null."""
     request = RunRequest.model_validate(job.payload)
-    try:
+    async with _refusals_located(engine, request.method, request.run_id):
         await running.check(engine.libraries, request, job.digest)
-    except ValidateBundleError as error:
-        raise await _located(engine, request.method, error, request.run_id) from error
 
 
 async def validate(engine: Engine, job: Job) -> Any:
@@ -67,10 +63,9 @@ async def models(engine: Engine, job: Job) -> Any:
 async def inputs(engine: Engine, job: Job) -> Any:
     """The fill-in template of a pipe's inputs: `{method, pipe_code?}` -> `InputsTemplate`."""
     source = MethodSource.model_validate(job.payload["method"])
-    try:
-        return await inputs_template(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
-    except ValidateBundleError as error:
-        raise await _located(engine, source, error) from error
+    async with _refusals_located(engine, source):
+        template = await inputs_template(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
+    return template  # noqa: RET504 - mypy takes the block for one that may swallow an error
 
 
 async def bridge_tokens(engine: Engine, job: Job) -> Any:
@@ -82,10 +77,8 @@ async def bridge_execute(engine: Engine, job: Job) -> Any:
     """Run a method in a Pipelex plugin's orchestrator: `RunRequest` -> `RunResult`."""
     request = RunRequest.model_validate(job.payload)
     pipelex = engine.booted.pipelex
-    try:
+    async with _refusals_located(engine, request.method, request.run_id):
         result = await bridge.execute(pipelex, engine.libraries, request, job.digest, job.listener, job.begun)
-    except ValidateBundleError as error:
-        raise await _located(engine, request.method, error, request.run_id) from error
     return result.model_dump(mode="json", exclude_none=True)
 
 
@@ -115,12 +108,27 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-async def _located(
-    engine: Engine, method: MethodSource, error: ValidateBundleError, run_id: str | None = None
-) -> ProblemError:
-    """The refusal of a method with every fault's place, as `validate` would tell them."""
-    problem = problem_of(error, run_id)
-    request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
-    verdict = await judging.validate(request, engine.libraries.directory)
-    faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]
-    return ProblemError(problem.model_copy(update={"errors": faults}) if faults else problem)
+@asynccontextmanager
+async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | None = None) -> AsyncIterator[None]:
+    """Refuse a method that does not load with every fault's place, as `validate` would tell them."""
+    try:
+        yield
+    except (ValidateBundleError, RecursionError) as error:
+        request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
+        verdict = await judging.validate(request, engine.libraries.directory)
+        faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]
+        if faults:
+            raise _invalid(faults, run_id) from error
+        raise
+
+
+def _invalid(faults: list[ProblemItem], run_id: str | None) -> ProblemError:
+    return problem_error(
+        "method.invalid",
+        "The method does not validate",
+        f"The method does not validate: {faults[0].detail}",
+        domain="method",
+        next_step=("change_method", "Fix each fault that `errors` lists, then send the request again."),
+        errors=faults,
+        run_id=run_id,
+    )
