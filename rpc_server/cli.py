@@ -4,13 +4,13 @@ import sys
 
 # Command -> the module that runs it, and what it does.
 COMMANDS = {
-    "serve": ("rpc_server.cli_serve", "speak JSON-RPC on stdin and stdout; what an editor or a host starts"),
-    "call": ("rpc_server.cli_call", "call one method of a server that is started for it, and print the answer"),
-    "plugins": ("rpc_server.cli_plugins", "list the installed plugins and the orchestration modes they serve"),
-    "config": ("rpc_server.cli_config", "show every setting and the file it came from"),
-    "doctor": ("rpc_server.cli_doctor", "check this machine, and print the entry to paste into a host's settings"),
-    "trust": ("rpc_server.cli_trust", "let a project's own .pipelex settings count"),
-    "version": ("rpc_server.cli_version", "print the versions"),
+    "serve": ("rpc_server.commands.serve", "speak JSON-RPC on stdin and stdout; what an editor or a host starts"),
+    "call": ("rpc_server.commands.call", "call one method of a server that is started for it, and print the answer"),
+    "plugins": ("rpc_server.commands.plugins", "list the installed plugins and the orchestration modes they serve"),
+    "config": ("rpc_server.commands.config", "show every setting and the file it came from"),
+    "doctor": ("rpc_server.commands.doctor", "check this machine, and print the entry to paste into a host's settings"),
+    "trust": ("rpc_server.commands.trust", "let a project's own .pipelex settings count"),
+    "version": ("rpc_server.commands.version", "print the versions"),
 }
 
 EXIT_STATUSES = """\

@@ -17,9 +17,9 @@ from orchestrators.registries import ContextFactory, Plugins
 from rpc_server.config import Settings, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
-from rpc_server.paths import Root
 from rpc_server.redaction import Redactor
-from rpc_server.workspace import Workspace
+from rpc_server.workspace.paths import Root
+from rpc_server.workspace.workspace import Workspace
 
 
 @asynccontextmanager

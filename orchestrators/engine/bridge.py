@@ -21,7 +21,7 @@ from orchestrators.engine.libraries import LibraryCache
 from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.run import PreparedRun, prepared, result_of, run_failure
 from orchestrators.engine.trees import MaterialisedTree
-from orchestrators.engine.validate import validate_by
+from orchestrators.engine.validation.validate import validate_by
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState, StartAck
 from schemas.times import iso_time
 from schemas.validation import ValidateRequest

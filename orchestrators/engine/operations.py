@@ -11,9 +11,9 @@ from pipelex.pipeline.runner import PipelexMTHDSProtocol
 
 from orchestrators.engine import bridge
 from orchestrators.engine import run as running
-from orchestrators.engine import validate as judging
 from orchestrators.engine.engine import Engine
 from orchestrators.engine.templates import inputs_template
+from orchestrators.engine.validation import validate as judging
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError, ProblemItem, problem_error
 from schemas.runs import RunEvent, RunRequest

@@ -3,8 +3,8 @@
 import time
 import uuid
 
-from rpc_server.method_folders import entry_pipe
 from rpc_server.methods.services import Services
+from rpc_server.workspace.method_folders import entry_pipe
 from schemas.params import RunParams
 from schemas.problem import problem_error
 from schemas.runs import RunRequest

@@ -8,7 +8,7 @@ from orchestrators.pool import EnginePool
 from orchestrators.registries import Plugins
 from rpc_server.config import Settings
 from rpc_server.modes import allowed_mode, no_such_mode, resolve_orchestration_mode, resolve_start_mode
-from rpc_server.workspace import Workspace
+from rpc_server.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

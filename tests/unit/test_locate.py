@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrators.engine.locate import Clues, Locator
-from orchestrators.engine.toml_positions import TomlText
+from orchestrators.engine.validation.locate import Clues, Locator
+from orchestrators.engine.validation.toml_positions import TomlText
 
 MAIN = '''\
 domain = "shop"

@@ -2,7 +2,7 @@
 
 import tomli
 
-from orchestrators.engine.stand_ins import Declaration, StandIns, declaration_of
+from orchestrators.engine.validation.stand_ins import Declaration, StandIns, declaration_of
 
 FILE = "main.mthds"
 TEXT = """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mthds.protocol.toml_emitter import render_inline_layout, render_table_layout
 
-from orchestrators.engine.toml_positions import Path, Span, TomlText
+from orchestrators.engine.validation.toml_positions import Path, Span, TomlText
 from tests.support.corpus import corpus
 
 BUNDLES = [

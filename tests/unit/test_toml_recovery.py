@@ -5,7 +5,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrators.engine.toml_recovery import recover
+from orchestrators.engine.validation.toml_recovery import recover
 
 
 def underlined(text: str) -> list[str]:

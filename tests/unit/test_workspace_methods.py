@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rpc_server.config import Flags
-from rpc_server.method_folders import entry_pipe
-from rpc_server.workspace import Workspace
+from rpc_server.workspace.method_folders import entry_pipe
+from rpc_server.workspace.workspace import Workspace
 from schemas.method_source import Base64File, MethodSource
 from schemas.params import MethodParams
 from schemas.problem import ProblemError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rpc_server.paths import FileReader, Root, TooLarge, Unreadable, read_file
+from rpc_server.workspace.paths import FileReader, Root, TooLarge, Unreadable, read_file
 from schemas.problem import ProblemError
 
 

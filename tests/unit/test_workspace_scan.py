@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from rpc_server.config import Flags
-from rpc_server.scan import Scan, ScanBounds, scan_methods
-from rpc_server.workspace import Workspace
+from rpc_server.workspace.scan import Scan, ScanBounds, scan_methods
+from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
 from tests.support.settings import Machine
 

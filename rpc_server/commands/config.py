@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rpc_server.cli_flags import add_settings_flags, flags_of, parser
-from rpc_server.cli_output import print_json, table
+from rpc_server.commands.flags import add_settings_flags, flags_of, parser
+from rpc_server.commands.output import print_json, table
 from rpc_server.config import Settings, load_plugin_settings, load_settings
 from rpc_server.documents import Document, Key
 

@@ -19,14 +19,14 @@ from pipelex.pipeline.method_entry import select_method_entry
 from pipelex.pipeline.validate_in_process import validate_bundles_in_process
 from pipelex.pipeline.validation_report import PipelexValidationReport
 
-from orchestrators.engine.examination import Examination, Located, in_order, located
-from orchestrators.engine.faults import faults_of_failure, manifest_fault, warnings_of
-from orchestrators.engine.judged import JudgedMethod
-from orchestrators.engine.locate import Locator, Spot
 from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.problems import caller_problem
-from orchestrators.engine.toml_recovery import recover
 from orchestrators.engine.trees import MaterialisedTree, materialised
+from orchestrators.engine.validation.examination import Examination, Located, in_order, located
+from orchestrators.engine.validation.faults import faults_of_failure, manifest_fault, warnings_of
+from orchestrators.engine.validation.judged import JudgedMethod
+from orchestrators.engine.validation.locate import Locator, Spot
+from orchestrators.engine.validation.toml_recovery import recover
 from schemas.problem import ProblemError, problem_error
 from schemas.validation import ValidateRequest
 

@@ -2,11 +2,11 @@
 
 import sys
 
-from rpc_server.cli_flags import add_settings_flags, flags_of, parser
-from rpc_server.cli_output import print_json
+from rpc_server.commands.checks import Finding, examine, key_names
+from rpc_server.commands.flags import add_settings_flags, flags_of, parser
+from rpc_server.commands.hosts import HOSTS, Launch, launch
+from rpc_server.commands.output import print_json
 from rpc_server.config import load_settings
-from rpc_server.doctor import Finding, examine, key_names
-from rpc_server.hosts import HOSTS, Launch, launch
 
 _DESCRIPTION = """\
 Checks this machine: versions, settings, workspace, trust, plugins, an engine that really boots, which model backends

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import tomli
 
-from rpc_server.method_folders import MANIFEST_NAME, TreeBounds, read_package
-from rpc_server.paths import TooLarge, Unreadable, read_file
+from rpc_server.workspace.method_folders import MANIFEST_NAME, TreeBounds, read_package
+from rpc_server.workspace.paths import TooLarge, Unreadable, read_file
 from schemas.method_source import Files
 
 METHODS_DIR = Path(".mthds") / "methods"

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rpc_server.paths import FileReader
+from rpc_server.workspace.paths import FileReader
 
 _FILE_KEYS = frozenset({"path", "mime_type", "filename"})
 # What Python's own table lacks in some versions.

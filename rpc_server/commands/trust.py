@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from rpc_server.cli_flags import parser
+from rpc_server.commands.flags import parser
 from rpc_server.environment import user_home
 from rpc_server.trust import distrust, trust, trust_file, trusted_projects
 

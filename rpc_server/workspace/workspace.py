@@ -6,14 +6,14 @@ from typing import Any, Self
 
 import anyio.to_thread
 
+from rpc_server.commands.input_files import holds_file, inlined
 from rpc_server.config import Settings, WorkspaceSettings
-from rpc_server.dependencies import Store, addresses_in, find_packages, stores_for
 from rpc_server.environment import user_home
-from rpc_server.input_files import holds_file, inlined
-from rpc_server.method_folders import TreeBounds, file_entry, read_method
-from rpc_server.paths import FileReader, Root
 from rpc_server.projects import project_root
-from rpc_server.scan import ScanBounds, scan_methods
+from rpc_server.workspace.dependencies import Store, addresses_in, find_packages, stores_for
+from rpc_server.workspace.method_folders import TreeBounds, file_entry, read_method
+from rpc_server.workspace.paths import FileReader, Root
+from rpc_server.workspace.scan import ScanBounds, scan_methods
 from schemas.method_source import Base64File, FileEntry, Files, MethodSource
 from schemas.params import Base64Entry, FileParam, MethodParams, PathFile
 from schemas.problem import problem_error

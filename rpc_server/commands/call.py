@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rpc_server.call_params import ArgumentError, params_of
-from rpc_server.cli_flags import add_settings_flags, as_arguments, flags_of, parser
-from rpc_server.client import Client, Progress, ServerEnded
+from rpc_server.commands.call_params import ArgumentError, params_of
+from rpc_server.commands.client import Client, Progress, ServerEnded
+from rpc_server.commands.flags import add_settings_flags, as_arguments, flags_of, parser
 from rpc_server.config import Flags, workspace_of
 from rpc_server.projects import project_root
 
@@ -127,7 +127,7 @@ def _response(client: Client, method: str, params: Mapping[str, Any], wanted: bo
     shows = sys.stderr.isatty() if wanted is None else wanted
     if not shows:
         return _await(client, client.send(method, params))
-    from rpc_server.progress_display import progress_display
+    from rpc_server.commands.progress_display import progress_display
 
     with progress_display(sys.stderr) as display:
         request = client.send(method, params, progress=display)
@@ -153,7 +153,7 @@ def _server_ended(error: ServerEnded) -> int:
 
 
 def _report(chosen: argparse.Namespace, response: Mapping[str, Any]) -> int:
-    from rpc_server.cli_output import explain_error, explain_faults, print_json
+    from rpc_server.commands.output import explain_error, explain_faults, print_json
 
     if "error" in response:
         if not sys.stdout.isatty():
@@ -172,7 +172,7 @@ def _report(chosen: argparse.Namespace, response: Mapping[str, Any]) -> int:
 
 
 def _print_output(output: Any) -> None:
-    from rpc_server.cli_output import print_json
+    from rpc_server.commands.output import print_json
 
     if isinstance(output, dict) and output.keys() == {"text"}:
         print(output["text"])

@@ -7,12 +7,12 @@ from typing import Any
 
 from pipelex.pipeline.exceptions import ValidateBundleError
 
-from orchestrators.engine.faults import Fault, faults_of, lint_faults, syntax_fault
-from orchestrators.engine.judged import JudgedMethod, decoded
-from orchestrators.engine.locate import Locator, Spot
-from orchestrators.engine.stand_ins import Declaration, StandIns, declaration_of
-from orchestrators.engine.toml_positions import Span, TomlText
-from orchestrators.engine.toml_recovery import Recovery, recover
+from orchestrators.engine.validation.faults import Fault, faults_of, lint_faults, syntax_fault
+from orchestrators.engine.validation.judged import JudgedMethod, decoded
+from orchestrators.engine.validation.locate import Locator, Spot
+from orchestrators.engine.validation.stand_ins import Declaration, StandIns, declaration_of
+from orchestrators.engine.validation.toml_positions import Span, TomlText
+from orchestrators.engine.validation.toml_recovery import Recovery, recover
 
 # Each look at a faulty method costs about one validation; an editor waits for the answer.
 _MAX_LOOKS = 40

@@ -39,7 +39,7 @@ def _parse(arguments: list[str]) -> "Flags":
     if not arguments:
         # No parser for the usual case: it would cost a tenth of the time to the first answer.
         return Flags()
-    from rpc_server.cli_flags import add_settings_flags, flags_of, parser
+    from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 
     serve = parser("serve", _DESCRIPTION)
     add_settings_flags(serve)

@@ -9,8 +9,8 @@ import anyio
 
 from orchestrators.discovery import Discovery, PluginRow, discover
 from orchestrators.registries import FoundMode
-from rpc_server.cli_flags import add_settings_flags, flags_of, parser
-from rpc_server.cli_output import print_json, table
+from rpc_server.commands.flags import add_settings_flags, flags_of, parser
+from rpc_server.commands.output import print_json, table
 from rpc_server.config import Settings, load_settings
 from rpc_server.modes import KNOWN_PLUGINS
 from rpc_server.opening import open_services

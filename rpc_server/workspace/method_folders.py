@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli
 
-from rpc_server.paths import Root, TooLarge, Unreadable, read_file
+from rpc_server.workspace.paths import Root, TooLarge, Unreadable, read_file
 from schemas.method_source import Base64File, FileEntry, Files, MethodSource
 from schemas.problem import Location, ProblemError, problem_error
 

@@ -18,8 +18,8 @@ from pipelex.pipeline.validation_errors import warning_problem_items
 from pipelex_tools import lint_mthds
 from pydantic import ValidationError
 
-from orchestrators.engine.locate import Clues
-from orchestrators.engine.toml_positions import Path
+from orchestrators.engine.validation.locate import Clues
+from orchestrators.engine.validation.toml_positions import Path
 
 _PATH_IN_FINDING = re.compile(r"at '((?:pipe|concept)\.[^']+)'")
 _QUOTED = re.compile(r"'([^'\s]+)'|`([^`\s]+)`|\b([a-z][\w]*(?:\.\w+)*\.[A-Z]\w*)")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import tomli
 
-from orchestrators.engine.toml_positions import Span, TomlText
+from orchestrators.engine.validation.toml_positions import Span, TomlText
 
 _HEADER_LINE = re.compile(r"^[ \t]*\[{1,2}[^\[\]\n]+\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
 _NOT_A_LINE_BREAK = re.compile(r"[^\r\n]|\r(?!\n)")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mthds.method_tree.discovery import BUNDLE_SUFFIX
 
-from orchestrators.engine.locate import Locator
-from orchestrators.engine.toml_positions import TomlText
+from orchestrators.engine.validation.locate import Locator
+from orchestrators.engine.validation.toml_positions import TomlText
 from schemas.method_source import FileEntry, MethodSource
 
 # What only a whole tree can answer: a package, a file beside the bundle, the rule on reserved domains.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rpc_server.cli_flags import as_arguments
+from rpc_server.commands.flags import as_arguments
 from rpc_server.config import Flags, Settings
 
 _SERVER_NAME = "mthds"

@@ -11,8 +11,8 @@ from typing import Any
 
 import tomli
 
-from rpc_server.method_folders import BUNDLE_SUFFIX, MANIFEST_NAME
-from rpc_server.paths import TooLarge, Unreadable, read_file
+from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, MANIFEST_NAME
+from rpc_server.workspace.paths import TooLarge, Unreadable, read_file
 from schemas.problem import Location, NextStep, Problem, ProblemItem
 from schemas.results import MethodEntry
 

@@ -1,0 +1,1 @@
+"""The commands of `mthds-rpc`, one module each, and what they share."""
