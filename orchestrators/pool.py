@@ -132,8 +132,8 @@ class EnginePool:
         run_id: str | None = None,
     ) -> Any:
         digest = digest_of(method) if method is not None else ""
-        if method is not None and (python := _python_files(method)):
-            lane = self._python_lane(lane, digest, python[0])
+        if method is not None and (python := method.python_files):
+            lane = self._python_lane(lane, f"{digest}:{_use(operation, payload)}", python[0])
         listener = None if events is None else _event_reader(events)
         for attempt in range(1, _ATTEMPTS + 1):
             job = None
@@ -147,10 +147,10 @@ class EnginePool:
                 logger.info("an engine ended before a job had begun; trying another")
         raise AssertionError("unreachable")
 
-    def _python_lane(self, lane: Lane, digest: str, file: str) -> Lane:
+    def _python_lane(self, lane: Lane, use: str, file: str) -> Lane:
         if not self._settings.allow_python:
             raise _python_refused(file)
-        return replace(lane, key=f"{lane.key}:python:{digest}", max_engines=1)
+        return replace(lane, key=f"{lane.key}:python:{use}", max_engines=1)
 
     async def _engine_for(self, lane: Lane, digest: str) -> EngineProcess:
         """A ready engine of `lane`: one that holds the method already, else the least busy."""
@@ -229,9 +229,9 @@ def _event_reader(events: EventSink) -> Callable[[dict[str, Any]], None]:
     return read
 
 
-def _python_files(method: MethodSource) -> list[str]:
-    trees = [method.files or {}, *method.dependencies.values()]
-    return [path for tree in trees for path in tree if path.endswith(".py")]
+def _use(operation: str, payload: dict[str, Any]) -> str:
+    """What a job does with a method: Pipelex lets one process import one written copy of a tree's Python at a time."""
+    return "validate" if operation.endswith("validate") else str(payload.get("run_mode", "live"))
 
 
 def _loop_time(deadline: float | None) -> float:

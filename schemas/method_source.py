@@ -29,3 +29,9 @@ class MethodSource(Closed):
     """The workspace-relative folder the files were read from, for locations; never a path of the host."""
     entry: Annotated[str | None, Field(exclude=True)] = None
     """The bundle the caller named alone, where the tree holds more than it; never leaves the server."""
+
+    @property
+    def python_files(self) -> list[str]:
+        """The paths of the Python in its trees."""
+        trees = [self.files or {}, *self.dependencies.values()]
+        return [path for tree in trees for path in tree if path.endswith(".py")]

@@ -1,6 +1,7 @@
 """The state one engine process holds, shared by its operations."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from orchestrators.engine.boot import BootedPipelex
 from orchestrators.engine.libraries import LibraryCache
@@ -14,3 +15,5 @@ class Engine:
     options: EngineOptions
     booted: BootedPipelex
     libraries: LibraryCache
+    judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a method with Python is judged: a second copy of its tree could not be imported meanwhile."""

@@ -1,7 +1,7 @@
 """What an engine can be asked: the table of its operations."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,9 @@ async def check(engine: Engine, job: Job) -> Any:
 
 async def validate(engine: Engine, job: Job) -> Any:
     """Judge a method: `ValidateRequest` -> `ValidationVerdict`."""
-    return await judging.validate(ValidateRequest.model_validate(job.payload), engine.libraries.directory)
+    request = ValidateRequest.model_validate(job.payload)
+    async with _judging(engine, request.method):
+        return await judging.validate(request, engine.libraries.directory)
 
 
 async def models(engine: Engine, job: Job) -> Any:
@@ -92,7 +94,8 @@ async def bridge_start(engine: Engine, job: Job) -> Any:
 async def bridge_validate(engine: Engine, job: Job) -> Any:
     """Have a method judged by a Pipelex plugin: `ValidateRequest` -> `ValidationVerdict`."""
     request = ValidateRequest.model_validate(job.payload)
-    return await bridge.validate(engine.booted.pipelex, request, engine.libraries.directory)
+    async with _judging(engine, request.method):
+        return await bridge.validate(engine.booted.pipelex, request, engine.libraries.directory)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -115,11 +118,17 @@ async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | 
         yield
     except (ValidateBundleError, RecursionError) as error:
         request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
-        verdict = await judging.validate(request, engine.libraries.directory)
+        async with _judging(engine, method):
+            verdict = await judging.validate(request, engine.libraries.directory)
         faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]
         if faults:
             raise _invalid(faults, run_id) from error
         raise
+
+
+def _judging(engine: Engine, method: MethodSource) -> AbstractAsyncContextManager[None, None]:
+    """One method with Python is judged at a time: Pipelex imports each written copy of its tree, and one at a time."""
+    return engine.judging if method.python_files else nullcontext()
 
 
 def _invalid(faults: list[ProblemItem], run_id: str | None) -> ProblemError:

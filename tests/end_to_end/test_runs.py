@@ -67,6 +67,18 @@ def test_a_method_given_as_files_starts_at_its_entry_pipe(server: RpcClient) -> 
     assert server.result("execute", {"files": files, "inputs": {"word": "hey"}})["output"] == {"text": "hey!!!"}
 
 
+def test_a_method_with_python_is_run_dry_run_and_judged_in_any_order(server: RpcClient) -> None:
+    files = python_method("    return TextContent(text=word)", module="any_order").model_dump()["files"]
+    run = {"files": files, "inputs": {"word": "x"}}
+
+    verdicts = [server.request("validate", {"files": files}) for _ in range(2)]
+    outputs = [server.result("execute", {**run, "run_mode": mode})["output"] for mode in ("live", "dry", "live")]
+    verdicts += [server.request("validate", {"files": files})]
+
+    assert [outputs[0], outputs[2]] == [{"text": "x"}] * 2
+    assert [server.answer(verdict)["result"]["is_valid"] for verdict in verdicts] == [True] * 3
+
+
 def test_a_pipe_may_be_chosen(server: RpcClient) -> None:
     params = {"mthds_contents": [SEQUENCE], "pipe_code": "one", "inputs": {"word": "hey"}}
 
