@@ -32,6 +32,8 @@ class BootedPipelex:
 def boot(options: EngineOptions) -> BootedPipelex:
     """Boot in `options.work_dir`. Raises Pipelex's own errors where its configuration is broken."""
     _enter_work_dir(options)
+    # What runs make and are given may be private.
+    Path(options.artifacts_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
     _set_environment(options.environment)
     # Importing pipelex loads `.env` files over the real variables; those are put back.
     real = dict(os.environ)

@@ -35,6 +35,26 @@ def wait_for(path: Path) -> None:
         assert time.monotonic() < deadline, f"{path} never came"
 
 
+def test_a_document_among_the_inputs_is_kept_where_only_its_user_can_read_it(tmp_path: Path) -> None:
+    bundle = GREETING.replace('name = "Text"', 'name = "Document"').replace("{{ name }}", "{{ name.url }}")
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "paper.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
+    params = {
+        "mthds_contents": [bundle],
+        "inputs": {"name": {"path": "paper.pdf"}},
+        "include": ["working_memory"],
+        "run_id": "doc",
+    }
+
+    with serve(tmp_path) as client:
+        result = client.result("execute", params)
+
+    reference = result["pipe_output"]["working_memory"]["root"]["name"]["content"]["public_url"]
+    kept = Path(reference.removeprefix("file://"))
+    assert kept.read_bytes() == b"%PDF-1.4\n%%EOF\n"
+    assert (tmp_path / "state" / "mthds-rpc" / "artifacts").stat().st_mode & 0o077 == 0
+
+
 def test_execute_answers_the_main_output_alone_with_times_and_usage(server: RpcClient) -> None:
     result = server.result("execute", greeting())
 
