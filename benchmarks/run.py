@@ -59,7 +59,7 @@ def row(figure: Figure) -> str:
         figure.peer,
         f"{_number(figure.ours)} {figure.unit}",
         f"{_number(figure.theirs)} {figure.unit}",
-        f"{figure.ratio:.2f}" if figure.ratio < 1 else f"{figure.ratio:.1f}",
+        f"{figure.ratio:.3f}" if figure.ratio < 1 else f"{figure.ratio:.1f}",
         _target(figure),
         {True: "yes", False: "NO", None: ""}[figure.reached],
     )
