@@ -1,6 +1,7 @@
 """The engine process: one event loop, one pipe to its owner, jobs side by side."""
 
 import asyncio
+import gc
 import io
 import logging
 import os
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 def main(channel_fd: int, life_fd: int) -> None:
     """Boot as the owner says on the channel, then serve jobs until the owner ends."""
+    # What the boot makes stays for good: collecting while it is made, or among it later, finds nothing.
+    gc.disable()
     _print_at_once()
     _log_to_stderr()
     threading.Thread(target=_end_with_owner, args=(life_fd,), daemon=True).start()
@@ -85,6 +88,8 @@ def _boot(channel: socket.socket, options: EngineOptions) -> "Engine | None":
         logger.error("Pipelex cannot boot: %s", error)
         channel.sendall(encode({"failed": _for_the_user(problem_of(error)).to_wire()}))
         return None
+    gc.freeze()
+    gc.enable()
     channel.sendall(encode({"ready": {"missing_credentials": engine.booted.models.missing_credentials}}))
     return engine
 
