@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from orchestrators.engine.begun import begun_jobs
 from orchestrators.engine.channel import FrameReader, encode
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engine_output import EngineOutput
@@ -212,8 +213,6 @@ class EngineProcess(asyncio.Protocol):
         if "event" in message:
             if job.listener is not None:
                 job.listener(message["event"])
-        elif "begun" in message:
-            job.begun = True
         elif not job.answer.done():
             job.answer.set_result(message)
 
@@ -232,7 +231,9 @@ class EngineProcess(asyncio.Protocol):
     def _fail_all(self, reason: str) -> None:
         self._gone.set()
         self._refuse(EngineGone(reason))
+        begun = begun_jobs(self.options.work_dir)
         for job in self._jobs.values():
+            job.begun = job.id in begun
             if not job.answer.done():
                 job.answer.set_exception(EngineGone(reason))
                 job.answer.exception()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from orchestrators.engine.begun import BegunJobs
 from orchestrators.engine.channel import FrameReader, encode
 from orchestrators.engine.engine import Engine
 from orchestrators.engine.operations import OPERATIONS, Job
@@ -45,6 +46,7 @@ class JobServer(asyncio.Protocol):
         self._engine = engine
         self._frames = frames
         self._executor = executor
+        self._begun = BegunJobs(engine.options.work_dir)
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self.closed = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
@@ -93,7 +95,7 @@ class JobServer(asyncio.Protocol):
             payload=message["payload"],
             digest=message.get("digest", ""),
             listener=listen if message.get("events") else None,
-            begun=lambda: self._send({"id": job_id, "begun": True}),
+            begun=lambda: self._begun.add(job_id),
         )
         try:
             answer = {"result": await OPERATIONS[message["op"]](self._engine, job)}
@@ -106,6 +108,8 @@ class JobServer(asyncio.Protocol):
             answer = {"problem": problem.to_wire()}
         finally:
             self._jobs.pop(job_id, None)
+            if not self._jobs:
+                self._begun.forget()
         self._send({"id": job_id, **answer})
 
 
