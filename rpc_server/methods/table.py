@@ -128,7 +128,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 handler=late("workspace_methods", "list_methods"),
                 summary="List the methods of the workspace.",
                 result="schemas.results:MethodsPage",
-                errors=("security.method_path_refused",),
+                errors=("security.input_path_refused",),
             ),
             MethodSpec(
                 name="methods/inputs",
