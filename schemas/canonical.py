@@ -15,7 +15,7 @@ def canonical_json(value: Any) -> bytes:
 
 def digest_of(method: MethodSource) -> str:
     """The SHA-256 of a method's content, in hexadecimal."""
-    content = method.model_dump(mode="json", exclude={"origin"})
+    content = method.model_dump(mode="json", exclude={"origin", "name"})
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 

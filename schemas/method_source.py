@@ -26,7 +26,9 @@ class MethodSource(Closed):
     dependencies: Annotated[dict[str, Files], Field(default_factory=dict)]
     """The packages the method names by address, each address -> its files."""
     origin: str | None = None
-    """The workspace-relative folder the files were read from, for locations; never a path of the host."""
+    """The folder the files were read from, relative to the workspace; never a path of the host."""
+    name: str | None = None
+    """How its caller named it, relative to the workspace, for lists of runs."""
     entry: Annotated[str | None, Field(exclude=True)] = None
     """The bundle the caller named alone, where the tree holds more than it; never leaves the server."""
 

@@ -28,7 +28,7 @@ class ModelInfo(Open):
 
 
 class ModelDeck(Open):
-    """`models`: what the configured backends can serve."""
+    """`models`: the deck of model presets, and the backends that are left out for want of a key."""
 
     models: list[ModelInfo]
     aliases: Annotated[dict[str, dict[str, str]], Field(default_factory=dict)]

@@ -129,7 +129,7 @@ class RunRecord(Open):
     finished_at: str | None = None
     pipe: str | None = None
     method: str | None = None
-    """A short name for the method, for lists."""
+    """The method as its caller named it by path; absent where it was sent as text."""
     attempt: int = 1
     problem: Problem | None = None
     event_count: int = 0

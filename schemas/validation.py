@@ -28,11 +28,13 @@ class ValidationVerdict(Open):
     is_runnable: bool = False
     pending_signatures: Annotated[list[str], Field(default_factory=list)]
     message: str | None = None
+    method_root: str | None = None
+    """The folder, relative to the workspace, that each `location.file` is relative to; for a method given by path."""
 
     def to_wire(self) -> dict[str, Any]:
         """The verdict as JSON members; `errors` only where it is invalid."""
         wire = self.model_dump(mode="json")
-        for name in ("errors", "message"):
+        for name in ("errors", "message", "method_root"):
             if wire[name] is None:
                 del wire[name]
         for item in [*wire.get("errors", []), *wire["warnings"]]:

@@ -115,7 +115,7 @@ class MemoryLedger:
             created_at=iso_time(run.created_at),
             started_at=now,
             pipe=run.pipe_code,
-            method=run.method.origin,
+            method=run.method.name,
         )
         entry = Entry(
             record=record,

@@ -38,7 +38,7 @@ class BridgedLedger:
     def add_started(self, run: RunRequest, ack: StartAck) -> None:
         """Remember a run that the plugin has taken; the oldest are forgotten."""
         record = RunRecord.model_validate(
-            {**ack.model_dump(mode="json", exclude_none=True), "pipe": run.pipe_code, "method": run.method.origin}
+            {**ack.model_dump(mode="json", exclude_none=True), "pipe": run.pipe_code, "method": run.method.name}
         )
         self._started[run.run_id] = _Started(ack, record, request_digest(run))
         while len(self._started) > CAPACITY:

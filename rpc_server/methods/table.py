@@ -112,7 +112,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 name="models",
                 params="schemas.params:ModelsParams",
                 handler=late("models", "models"),
-                summary="List the models that the configured backends can serve.",
+                summary="List the model deck, and the backends that are left out for want of a key.",
                 result="schemas.results:ModelDeck",
             ),
             MethodSpec(

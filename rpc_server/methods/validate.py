@@ -19,4 +19,5 @@ async def validate(services: Services, call: Call, params: ValidateParams) -> An
         graph_pipe_code=params.graph_pipe_code,
     )
     validator = await services.plugins.validators.get(mode)
-    return (await validator.validate(request)).to_wire()
+    verdict = await validator.validate(request)
+    return verdict.model_copy(update={"method_root": request.method.origin}).to_wire()

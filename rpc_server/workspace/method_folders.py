@@ -58,6 +58,7 @@ def read_method(root: Root, given: str, bounds: TreeBounds) -> MethodSource:
         files=_read(tree, given, bounds),
         dependencies={},
         origin=root.relative(directory),
+        name=root.relative(path),
         entry=None if tree.is_one_file else tree.entry,
     )
 
