@@ -1,10 +1,13 @@
 """What a plugin implements and what it is given. Import-light: no engine, no SDK."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from anyio import Event
+from anyio.abc import TaskGroup
 
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, StartAck
@@ -39,8 +42,20 @@ class RunLedger(Protocol):
         ...
 
 
+@runtime_checkable
+class PrunableLedger(RunLedger, Protocol):
+    """A ledger that outlives its server, so that somebody has to clear it."""
+
+    async def prune(self, keep_s: float | None, keep_runs: int | None) -> int:
+        """Forget ended runs older than `keep_s` seconds, and all but the newest `keep_runs`; how many it was."""
+        ...
+
+
 class Orchestrator(Protocol):
-    """One way to run a method. anyio cancellation of `execute` cancels the run where the caller owns it."""
+    """One way to run a method. anyio cancellation of `execute` cancels the run where the caller owns it.
+
+    Where `supports_fire_and_forget` is true the run owns itself: it goes on without whoever waited for it.
+    """
 
     @property
     def ledger(self) -> RunLedger: ...
@@ -72,15 +87,47 @@ class PluginContext:
     logger: logging.Logger
     mode: str
     """The token that is being resolved: one factory may serve several. Empty for a token source."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The process's variables and those of the user's files of variables."""
+    redact: Callable[[Any], Any] = lambda value: value
+    """A copy of a JSON value with the secrets of the environment masked: for whatever is kept or shown."""
+    tasks: TaskGroup | None = None
+    """Holds what the plugin runs in the background; cancelled before teardown."""
+    resumes: bool = False
+    """Whether this process takes up kept runs: a server whose configured mode is `mode`. A reader never does."""
+    worker_command: Sequence[str] = ()
+    """What starts a worker of `mode` with the settings in force. It ends, in order, when its stdin does."""
+
+
+class Worker(Protocol):
+    """Runs what was started elsewhere, in a process of its own (`mthds-rpc worker`)."""
+
+    async def run(self, stop: Event) -> None:
+        """Take up runs until `stop` is set, then hand back what has not ended."""
+        ...
 
 
 OrchestratorFactory = Callable[[PluginContext], Orchestrator]
 ValidatorFactory = Callable[[PluginContext], BundleValidator]
+WorkerFactory = Callable[[PluginContext], Worker]
+LedgerIsThere = Callable[[PluginContext], bool]
+"""Tells, without opening it, whether this machine keeps runs of a mode."""
+SettingsCheck = Callable[[Mapping[str, Any]], None]
+"""Raises `SettingFault` for merged settings that cannot be used."""
 ExceptionThunk = Callable[[], type[BaseException]]
 """Returns the exception type; a thunk so that registering imports nothing."""
 ToProblem = Callable[[BaseException], Problem]
 Teardown = Callable[[], Awaitable[None] | None]
 """Ends what a plugin started. One that is no coroutine function must not block."""
+
+
+class SettingFault(Exception):
+    """A setting of a plugin that cannot be used: its key, as a path of tables, and why, in a few words."""
+
+    def __init__(self, key: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.message = message
 
 
 class PluginFault(Exception):

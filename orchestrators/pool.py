@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from anyio.abc import TaskGroup
 from orchestrators.contract import EventSink
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engine_process import EngineGone, EngineProcess
+from orchestrators.run_problems import run_lost, run_timed_out
 from schemas.canonical import digest_of
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError, problem_error
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 # One job more than this in every engine of a lane, and another engine is worth its boot.
 _BUSY = 2
 _ATTEMPTS = 2
+_PASSED_KEPT = 1024
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class EnginePool:
         self._lane_used: dict[str, float] = {}
         self._spawned = 0
         self._changed = anyio.Event()
+        self._passed: OrderedDict[tuple[str, str | None, str], None] = OrderedDict()
 
     @classmethod
     @asynccontextmanager
@@ -104,7 +108,8 @@ class EnginePool:
         with anyio.CancelScope(deadline=_loop_time(run.deadline)) as scope:
             return await self._submit(operation, payload, run.method, lane, events, run.run_id)
         if scope.cancelled_caught:
-            raise _timed_out(run)
+            limit = (run.deadline or run.created_at) - run.created_at
+            raise ProblemError(run_timed_out(run.run_id, limit))
         raise AssertionError("unreachable")
 
     async def validate(self, request: ValidateRequest, lane: Lane = SHARED) -> ValidationVerdict:
@@ -113,8 +118,26 @@ class EnginePool:
         return ValidationVerdict.model_validate(await self._submit("validate", payload, request.method, lane))
 
     async def check(self, run: RunRequest) -> None:
-        """Load the method and find its entry pipe; raises `ProblemError` where a run would be refused."""
+        """Load the method and find its entry pipe; raises `ProblemError` where a run would be refused.
+
+        What passed once is not looked at again: the same content passes always.
+        """
+        passed = (digest_of(run.method), run.pipe_code, run.run_mode)
+        if passed in self._passed:
+            self._passed.move_to_end(passed)
+            return
         await self._submit("check", run.model_dump(mode="json", exclude_none=True), run.method, SHARED)
+        self._passed[passed] = None
+        if len(self._passed) > _PASSED_KEPT:
+            self._passed.popitem(last=False)
+
+    def end_lane(self, lane: Lane) -> None:
+        """End the idle engines of a lane that is not used again."""
+        for key, engines in self._engines.items():
+            if key == lane.key or key.startswith(f"{lane.key}:"):
+                for engine in engines:
+                    if engine.load == 0:
+                        engine.kill()
 
     async def ask(
         self, operation: str, payload: dict[str, Any], lane: Lane = SHARED, method: MethodSource | None = None
@@ -143,7 +166,7 @@ class EnginePool:
                 return await engine.outcome(job, self._settings.cancel_grace_s)
             except EngineGone as gone:
                 if attempt == _ATTEMPTS or (job is not None and job.begun):
-                    raise _lost(run_id, gone) from gone
+                    raise ProblemError(run_lost(run_id, _engine_ended(gone))) from gone
                 logger.info("an engine ended before a job had begun; trying another")
         raise AssertionError("unreachable")
 
@@ -243,30 +266,8 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _timed_out(run: RunRequest) -> ProblemError:
-    limit = round((run.deadline or run.created_at) - run.created_at, 3)
-    return problem_error(
-        "run.timed_out",
-        "The run did not end in time",
-        f"The run was stopped after its limit of {limit:g} seconds.",
-        domain="method",
-        next_step=("change_method", "Raise `timeout_s`, or make the method do less, then run it again."),
-        params={"timeout": limit},
-        run_id=run.run_id,
-    )
-
-
-def _lost(run_id: str | None, gone: EngineGone) -> ProblemError:
-    return problem_error(
-        "run.lost",
-        "The run was lost",
-        f"The engine that held the run ended ({gone.reason}), so its outcome is not known.",
-        domain="runtime",
-        retry="outcome_unknown",
-        next_step=("retry", "Look for what the run may already have done, then run it again."),
-        params={"pipeline_run_id": run_id} if run_id is not None else None,
-        run_id=run_id,
-    )
+def _engine_ended(gone: EngineGone) -> str:
+    return f"The engine that held the run ended ({gone.reason}), so its outcome is not known."
 
 
 def _python_refused(file: str) -> ProblemError:

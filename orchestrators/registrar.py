@@ -7,12 +7,15 @@ from typing import Generic, TypeVar
 
 from orchestrators.contract import (
     ExceptionThunk,
+    LedgerIsThere,
     OrchestratorFactory,
     PluginFault,
+    SettingsCheck,
     Teardown,
     TokenSourceFactory,
     ToProblem,
     ValidatorFactory,
+    WorkerFactory,
 )
 
 RPC_CODES = range(-31999, -31899)
@@ -67,6 +70,9 @@ class Registrar:
         self.origin = origin
         self.orchestrators: list[tuple[str, OrchestratorOffer]] = []
         self.validators: list[tuple[str, ValidatorFactory]] = []
+        self.workers: list[tuple[str, WorkerFactory]] = []
+        self.local_ledgers: list[tuple[str, LedgerIsThere]] = []
+        self.settings_checks: list[SettingsCheck] = []
         self.token_sources: list[TokenSourceFactory] = []
         self.error_mappers: list[ErrorMapper] = []
         self.teardowns: list[Teardown] = []
@@ -78,6 +84,18 @@ class Registrar:
     def add_bundle_validator(self, mode: str, factory: ValidatorFactory) -> None:
         """Serve `validate` in `mode`. `factory` is called as an orchestrator's is."""
         self.validators.append((mode, factory))
+
+    def add_worker(self, mode: str, factory: WorkerFactory) -> None:
+        """Serve `mthds-rpc worker` in `mode`. `factory` is called as an orchestrator's is."""
+        self.workers.append((mode, factory))
+
+    def add_local_ledger(self, mode: str, is_there: LedgerIsThere) -> None:
+        """Let a run that the configured mode does not know be looked for in `mode`, where `is_there` says so."""
+        self.local_ledgers.append((mode, is_there))
+
+    def add_settings_check(self, check: SettingsCheck) -> None:
+        """Have the plugin's merged settings looked at before anything is served."""
+        self.settings_checks.append(check)
 
     def add_token_source(self, factory: TokenSourceFactory) -> None:
         """Serve tokens that are found when asked for. What any plugin registers goes before what a source finds."""
@@ -108,6 +126,9 @@ class Registrations:
 
     orchestrators: dict[str, Registered[OrchestratorOffer]] = field(default_factory=dict)
     validators: dict[str, Registered[ValidatorFactory]] = field(default_factory=dict)
+    workers: dict[str, Registered[WorkerFactory]] = field(default_factory=dict)
+    local_ledgers: dict[str, Registered[LedgerIsThere]] = field(default_factory=dict)
+    settings_checks: list[Registered[SettingsCheck]] = field(default_factory=list)
     token_sources: list[Registered[TokenSourceFactory]] = field(default_factory=list)
     error_mappers: list[Registered[ErrorMapper]] = field(default_factory=list)
     teardowns: list[Registered[Teardown]] = field(default_factory=list)
@@ -117,9 +138,14 @@ class Registrations:
         origin = registrar.origin
         orchestrators = _distinct(origin, registrar.orchestrators, self.orchestrators, "the orchestration mode")
         validators = _distinct(origin, registrar.validators, self.validators, "the bundle validator")
+        workers = _distinct(origin, registrar.workers, self.workers, "the worker of the mode")
+        ledgers = _distinct(origin, registrar.local_ledgers, self.local_ledgers, "the local ledger of the mode")
         self._check_rpc_codes(registrar)
         self.orchestrators.update(orchestrators)
         self.validators.update(validators)
+        self.workers.update(workers)
+        self.local_ledgers.update(ledgers)
+        self.settings_checks.extend(_all(origin, registrar.settings_checks))
         self.token_sources.extend(_all(origin, registrar.token_sources))
         self.error_mappers.extend(_all(origin, registrar.error_mappers))
         self.teardowns.extend(_all(origin, registrar.teardowns))

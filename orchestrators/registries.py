@@ -4,7 +4,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -16,6 +16,7 @@ from orchestrators.contract import (
     PluginContext,
     PluginFault,
     TokenSource,
+    Worker,
 )
 from orchestrators.registrar import ErrorMapper, OrchestratorOffer, PluginOrigin, Registered, Registrations
 from schemas.problem import Problem, ProblemError, problem_error
@@ -131,6 +132,10 @@ class BundleValidatorRegistry(_Registry[BundleValidator]):
     """The bundle validators by token."""
 
 
+class WorkerRegistry(_Registry[Worker]):
+    """The workers by token."""
+
+
 @dataclass(frozen=True)
 class FoundMode:
     """A token that a source found."""
@@ -151,6 +156,7 @@ class Plugins:
         self.errors = ErrorMappers(registrations.error_mappers)
         self.orchestrators = OrchestratorRegistry(context_of, self.errors)
         self.validators = BundleValidatorRegistry(context_of, self.errors)
+        self.workers = WorkerRegistry(context_of, self.errors)
         self._context_of = context_of
         self._unasked = list(registrations.token_sources)
         self._found: list[FoundMode] = []
@@ -160,6 +166,22 @@ class Plugins:
             self.orchestrators.offer(mode, offer)
         for mode, factory in registrations.validators.items():
             self.validators.add(mode, factory)
+        for mode, worker in registrations.workers.items():
+            self.workers.add(mode, worker)
+
+    def local_ledgers(self) -> list[str]:
+        """The modes of which this machine keeps runs, as far as can be told without opening anything."""
+        return [
+            mode
+            for mode, is_there in self._registrations.local_ledgers.items()
+            if is_there.value(self._context_of(is_there.origin, mode))
+        ]
+
+    def check_settings(self, plugin: str, settings: Mapping[str, Any]) -> None:
+        """Raise `SettingFault` where the plugin refuses its merged settings."""
+        for check in self._registrations.settings_checks:
+            if check.origin.name == plugin:
+                check.value(settings)
 
     async def look_up(self, mode: str) -> None:
         """Ask the token sources, each once, where no plugin registered `mode`; the registries then know what is found.

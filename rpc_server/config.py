@@ -34,6 +34,25 @@ class Flags:
     env_files: tuple[Path, ...] = ()
 
 
+def as_arguments(flags: Flags) -> list[str]:
+    """The flags as another command line gives them."""
+    arguments: list[str] = []
+    for name, value in (
+        ("--workspace", flags.workspace),
+        ("--orchestration-mode", flags.orchestration_mode),
+        ("--config", flags.config),
+        *(("--env-file", file) for file in flags.env_files),
+    ):
+        if value is not None:
+            arguments += [name, str(value)]
+    for name, chosen in (("allow-override", flags.allow_override), ("allow-python", flags.allow_python)):
+        if chosen is not None:
+            arguments.append(f"--{name}" if chosen else f"--no-{name}")
+    if flags.trust_project:
+        arguments.append("--trust-project")
+    return arguments
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """[runs] of rpc.toml."""
@@ -111,6 +130,8 @@ class Settings:
     environment: Mapping[str, str]
     """Variables from --env-file and from the `.env` of the home, those that are really set left out."""
     layers: Layers
+    flags: Flags
+    """What the command line set, to be handed on to another command."""
     documents: Mapping[str, Document] = field(repr=False)
     """`api` and `rpc`, with the origin of each value."""
 
@@ -148,6 +169,7 @@ def load_settings(flags: Flags, *, cwd: Path | None = None, environ: Mapping[str
         project=project,
         environment=environment.added,
         layers=layers,
+        flags=flags,
         documents={"api": api, "rpc": rpc},
     )
 

@@ -44,6 +44,11 @@ class Call:
     """What a call that was cancelled is answered with."""
     _scope: CancelScope | None = field(default=None, init=False)
 
+    @property
+    def is_cancelled_by_caller(self) -> bool:
+        """Whether the caller cancelled it, rather than the server, which stops."""
+        return self.cancel_error is not None and self.cancel_error["code"] == errors.CANCELLED
+
     def cancel(self, error: RpcError) -> None:
         """Cancel the handler; the answer is `error`, whatever the handler still does."""
         if self.cancel_error is None:

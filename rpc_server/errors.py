@@ -107,6 +107,8 @@ def code_of(problem_code: str, params: Mapping[str, Any] | None = None, domain: 
     """The integer of a problem: by its code, else by its family, else by who has to act."""
     if problem_code == "runtime.unsupported" and params and params.get("capability") == "start":
         return START_NEEDS_ASYNC
+    if problem_code == "runtime.unavailable" and params and params.get("dependency") == "orchestrator":
+        return ORCHESTRATOR_UNREACHABLE
     if problem_code in _BY_CODE:
         return _BY_CODE[problem_code]
     family = problem_code.rpartition(".")[0]

@@ -1,38 +1,51 @@
 """Opening what the wire methods work with: plugins, engines, workspace."""
 
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import anyio
 from platformdirs import user_state_path
 
-from orchestrators.contract import PluginContext, PluginFault
+from orchestrators.contract import PluginContext, PluginFault, SettingFault
 from orchestrators.discovery import load_plugins
 from orchestrators.pool import EnginePool, PoolSettings
 from orchestrators.registrar import PluginOrigin
 from orchestrators.registries import ContextFactory, Plugins
-from rpc_server.config import Settings, load_plugin_settings
+from rpc_server.config import Settings, as_arguments, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
 from rpc_server.redaction import Redactor
 from rpc_server.workspace.paths import Root
 from rpc_server.workspace.workspace import Workspace
+from schemas.problem import ProblemError
+
+_WORKER = (sys.executable, "-P", "-m", "rpc_server.cli", "worker", "--until-stdin-ends")
+
+_RESUME_AFTER_S = 1.0
+logger = logging.getLogger(__name__)
+
+Role = Literal["server", "worker", "reader"]
+"""What a process is for: it answers calls, runs what others started, or looks at what was run."""
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, redactor: Redactor) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, redactor: Redactor, role: Role = "server") -> AsyncIterator[Services]:
     """The services for the block; at its end every run, engine and plugin has ended.
 
-    What engines print goes to stderr through `redactor`. The first engine begins to boot at once. Raises
-    `ConfigurationFault`.
+    What engines print goes to stderr through `redactor`. The first engine begins to boot at once, but for a reader,
+    which needs none. Raises `ConfigurationFault`.
     """
     state_dir = user_state_path("mthds-rpc", appauthor=False)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
-        pool.prestart()
+        if role != "reader":
+            pool.prestart()
         documents: dict[str, Document] = {}
 
         def context_of(origin: PluginOrigin, mode: str) -> PluginContext:
@@ -42,14 +55,21 @@ async def open_services(settings: Settings, redactor: Redactor) -> AsyncIterator
                 pool=pool,
                 logger=logging.getLogger(f"mthds_rpc.plugins.{origin.name}"),
                 mode=mode,
+                environment={**os.environ, **settings.environment},
+                redact=redactor.json,
+                tasks=left_running,
+                resumes=role == "server" and mode == settings.orchestration_mode,
+                worker_command=(*_WORKER, *as_arguments(replace(settings.flags, orchestration_mode=mode))),
             )
 
         plugins = await _plugins(settings, context_of)
         stack.push_async_callback(plugins.aclose)
         for origin in plugins.origins:
-            documents[origin.name] = load_plugin_settings(origin.name, origin.settings_file, settings.layers)
+            documents[origin.name] = _plugin_document(plugins, origin, settings)
         left_running = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(left_running.cancel_scope.cancel)
+        if role == "server":
+            left_running.start_soon(_resume, plugins, settings.orchestration_mode)
         yield Services(
             settings=settings,
             workspace=Workspace(Root(settings.workspace_dir, settings.workspace_refusal), settings.workspace),
@@ -57,6 +77,26 @@ async def open_services(settings: Settings, redactor: Redactor) -> AsyncIterator
             plugins=plugins,
             left_running=left_running,
         )
+
+
+async def _resume(plugins: Plugins, mode: str) -> None:
+    """Have runs that an earlier server left taken up, without waiting for a call."""
+    # A host that only looks whether this server answers, and kills it, starts nothing.
+    await anyio.sleep(_RESUME_AFTER_S)
+    if plugins.orchestrators.has(mode) and plugins.orchestrators.supports_fire_and_forget(mode):
+        try:
+            await plugins.orchestrators.get(mode)
+        except ProblemError as error:
+            logger.warning("runs in the mode '%s' are not taken up yet: %s", mode, error)
+
+
+def _plugin_document(plugins: Plugins, origin: PluginOrigin, settings: Settings) -> Document:
+    document = load_plugin_settings(origin.name, origin.settings_file, settings.layers)
+    try:
+        plugins.check_settings(origin.name, document.values)
+    except SettingFault as fault:
+        raise document.fault(fault.key, fault.message) from fault
+    return document
 
 
 async def _plugins(settings: Settings, context_of: ContextFactory) -> Plugins:

@@ -32,7 +32,7 @@ def main_serve(flags: Flags, fds: ProtocolFds) -> int:
     """
     settings = load_settings(flags)
     redactor = Redactor({**os.environ, **settings.environment})
-    _log_to_stderr(redactor)
+    log_to_stderr(redactor)
     _tell_of_untrusted(settings)
     try:
         return anyio.run(_serve, fds, settings, redactor)
@@ -94,7 +94,8 @@ def _first(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-def _log_to_stderr(redactor: Redactor) -> None:
+def log_to_stderr(redactor: Redactor) -> None:
+    """Warnings and worse, each with its secrets masked."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter(logging.Formatter("mthds-rpc: %(levelname)s: %(message)s"), redactor))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

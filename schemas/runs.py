@@ -52,7 +52,9 @@ class RunEvent(Open):
 
     run_id: str
     seq: int
-    kind: Literal["run_started", "pipe_started", "pipe_completed", "pipe_failed", "pipe_skipped", "run_ended"]
+    kind: Literal[
+        "run_started", "pipe_started", "pipe_completed", "pipe_failed", "pipe_skipped", "run_requeued", "run_ended"
+    ]
     at: float
     """Seconds since the epoch."""
     pipe: str | None = None
@@ -131,8 +133,11 @@ class RunRecord(Open):
     method: str | None = None
     """The method as its caller named it by path; absent where it was sent as text."""
     attempt: int = 1
+    """Which attempt is or was the last; 0 for a run that has not begun."""
     problem: Problem | None = None
     event_count: int = 0
+    worker_alive: bool | None = None
+    """Whether any worker could take the run; only for a run that waits for one."""
 
 
 class RunQuery(Closed):

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from orchestrators.contract import EventSink
+from orchestrators.run_problems import run_cancelled, run_id_taken, run_not_finished, run_not_found
 from schemas.canonical import request_digest
-from schemas.problem import NextStep, Problem, ProblemError, problem_error
+from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, RunState
 from schemas.times import iso_now, iso_time
 
@@ -97,12 +98,12 @@ class MemoryLedger:
             entry.end(RunState.TIMED_OUT if timed_out else RunState.FAILED, error.problem)
             raise
         except BaseException:
-            entry.end(RunState.CANCELLED, _cancelled(run.run_id))
+            entry.end(RunState.CANCELLED, run_cancelled(run.run_id))
             raise
         if entry.result is not None:
             entry.end(RunState.COMPLETED, None)
             return
-        problem = _cancelled(run.run_id)
+        problem = run_cancelled(run.run_id)
         entry.end(RunState.CANCELLED, problem)
         raise ProblemError(problem)
 
@@ -166,7 +167,7 @@ class MemoryLedger:
             while not entry.ended:
                 await entry.changed.wait()
         if not entry.ended:
-            raise _not_finished(run_id)
+            raise run_not_finished(run_id)
         if entry.result is None:
             assert entry.record.problem is not None
             raise ProblemError(entry.record.problem)
@@ -195,58 +196,10 @@ class MemoryLedger:
             await entry.changed.wait()
 
 
-def run_id_taken(run_id: str) -> ProblemError:
-    """The refusal of a run id that another request has."""
-    return problem_error(
-        "request.idempotency_conflict",
-        "The run id belongs to another request",
-        f"A run named {run_id!r} was asked for with another method or other inputs.",
-        next_step=("change_input", "Choose another `run_id`, or leave it out."),
-        params={"run_id": run_id},
-        run_id=run_id,
-    )
-
-
-def run_not_found(run_id: str) -> ProblemError:
-    """The refusal of every ledger for a run it does not know."""
-    return problem_error(
-        "run.not_found",
-        "No such run",
-        f"No run named {run_id!r} is known here.",
-        next_step=("change_input", "Check the id; `runs/list` names the runs that are known."),
-        params={"pipeline_run_id": run_id},
-    )
-
-
 def _matches(entry: Entry, query: RunQuery) -> bool:
     record = entry.record
     return (
         (query.state is None or record.state == query.state)
         and (query.method is None or record.method == query.method)
         and (query.since is None or entry.created_at >= query.since)
-    )
-
-
-def _cancelled(run_id: str) -> Problem:
-    return Problem(
-        code="run.cancelled",
-        title="The run was cancelled",
-        detail="The run was cancelled before it ended.",
-        domain="input",
-        retry="yes",
-        next_step=NextStep(kind="retry", detail="Run it again if its result is still wanted."),
-        pipeline_run_id=run_id,
-    )
-
-
-def _not_finished(run_id: str) -> ProblemError:
-    return problem_error(
-        "run.not_finished",
-        "The run has not ended",
-        f"The run {run_id!r} is still going.",
-        domain="runtime",
-        retry="yes",
-        next_step=("wait", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
-        params={"pipeline_run_id": run_id},
-        run_id=run_id,
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 from rpc_server.commands.call_params import ArgumentError, params_of
 from rpc_server.commands.client import Client, Progress, ServerEnded
-from rpc_server.commands.flags import add_settings_flags, as_arguments, flags_of, parser
-from rpc_server.config import Flags, workspace_of
+from rpc_server.commands.flags import add_settings_flags, flags_of, parser
+from rpc_server.config import Flags, as_arguments, workspace_of
 from rpc_server.projects import project_root
 
 _DESCRIPTION = """\

@@ -15,8 +15,7 @@ from platformdirs import user_state_path
 from rpc_server import versions
 from rpc_server.commands.client import ServerEnded, call
 from rpc_server.commands.credentials import enabled_backends
-from rpc_server.commands.flags import as_arguments
-from rpc_server.config import Flags, Settings
+from rpc_server.config import Flags, Settings, as_arguments
 from rpc_server.workspace.scan import ScanBounds, scan_methods
 
 Mark = Literal["ok", "note", "fault"]

@@ -72,22 +72,3 @@ def flags_of(arguments: argparse.Namespace) -> Flags:
         config=arguments.config,
         env_files=tuple(arguments.env_file),
     )
-
-
-def as_arguments(flags: Flags) -> list[str]:
-    """The same flags for another command line."""
-    arguments: list[str] = []
-    for name, value in (
-        ("--workspace", flags.workspace),
-        ("--orchestration-mode", flags.orchestration_mode),
-        ("--config", flags.config),
-        *(("--env-file", file) for file in flags.env_files),
-    ):
-        if value is not None:
-            arguments += [name, str(value)]
-    for name, chosen in (("allow-override", flags.allow_override), ("allow-python", flags.allow_python)):
-        if chosen is not None:
-            arguments.append(f"--{name}" if chosen else f"--no-{name}")
-    if flags.trust_project:
-        arguments.append("--trust-project")
-    return arguments

@@ -169,9 +169,9 @@ class TestPolicy:
         error = server.error("execute", {"method": "no/such/file.mthds", "orchestration_mode": "nowhere"})
 
         assert (error["code"], error["data"]["code"]) == (-31082, "runtime.unsupported")
-        assert "Installed: direct, echo, pipelex-echo." in error["message"]
+        assert "Installed: dbos, direct, echo, pipelex-echo." in error["message"]
 
-    @pytest.mark.parametrize("token", ["dbos", "temporal"])
+    @pytest.mark.parametrize("token", ["temporal"])
     def test_a_token_of_a_plugin_that_exists_is_refused_with_how_to_install_it(
         self, server: RpcClient, token: str
     ) -> None:
@@ -315,7 +315,7 @@ class TestPipelexPlugins:
         with serve(tmp_path, "--allow-override", env={"PYTHONPATH": str(site)}) as client:
             error = client.error("execute", greeting("pipelex-echo"))
 
-        assert "Installed: direct, echo." in error["message"]
+        assert "Installed: dbos, direct, echo." in error["message"]
 
 
 def greeting_to_judge(text: str) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def test_ours_are_found_like_anyones_and_come_first(put_on_path: PutOnPath) -> N
 
     discovery = discover()
 
-    assert [row.origin.name for row in discovery.rows] == ["direct", "pipelex", "aaa"]
-    assert {row.origin.distribution for row in discovery.rows[:2]} == {"mthds-rpc"}
+    assert [row.origin.name for row in discovery.rows] == ["dbos", "direct", "pipelex", "aaa"]
+    assert {row.origin.distribution for row in discovery.rows[:3]} == {"mthds-rpc"}
     assert row_of(discovery, "direct").orchestrators == {"direct": False}
     assert row_of(discovery, "direct").validators == ("direct",)
     assert discovery.faults == []
@@ -180,7 +180,7 @@ async def test_loading_gives_registries_of_what_is_enabled(put_on_path: PutOnPat
 
     plugins = await load_plugins(["pipelex"], no_context)
 
-    assert plugins.orchestrators.modes() == ["direct", "here"]
+    assert plugins.orchestrators.modes() == ["dbos", "direct", "here"]
     assert [origin.name for origin in plugins.origins] == ["direct", "sample"]
 
 

@@ -1,0 +1,83 @@
+"""Tells those who wait for runs how the runs get on: one query for all of them, and none while nobody waits."""
+
+import time
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrators.dbos import reading
+from orchestrators.dbos.database import Database
+from orchestrators.dbos.reading import Standing
+from schemas.problem import ProblemError
+
+_POLL_S = 0.03
+# How long the database may be away before those who wait are told.
+_PATIENCE_S = 5.0
+_AT_ONCE = 500
+
+
+@dataclass(eq=False)
+class _Waiter:
+    run_id: str
+    seen: Standing | None
+    changed: anyio.Event = field(default_factory=anyio.Event)
+    standing: Standing | None = None
+    error: ProblemError | None = None
+
+
+class Changes:
+    """The waiting of one process. `tasks` holds the looking."""
+
+    def __init__(self, database: Database, tasks: TaskGroup) -> None:
+        self._database = database
+        self._tasks = tasks
+        self._waiters: set[_Waiter] = set()
+        self._is_looking = False
+
+    async def after(self, run_id: str, seen: Standing | None) -> Standing | None:
+        """How far a run is, once that is not `seen` any more; None once it is gone. Raises `ProblemError`."""
+        waiter = _Waiter(run_id, seen)
+        self._waiters.add(waiter)
+        if not self._is_looking:
+            self._is_looking = True
+            self._tasks.start_soon(self._look, name="changes of runs")
+        try:
+            await waiter.changed.wait()
+        finally:
+            self._waiters.discard(waiter)
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.standing
+
+    async def _look(self) -> None:
+        last_good = time.monotonic()
+        try:
+            while self._waiters:
+                try:
+                    await self._look_once()
+                    last_good = time.monotonic()
+                except ProblemError as error:
+                    if time.monotonic() - last_good > _PATIENCE_S:
+                        self._tell_all(error)
+                await anyio.sleep(_POLL_S)
+        finally:
+            self._is_looking = False
+
+    async def _look_once(self) -> None:
+        waiters = list(self._waiters)
+        ids = sorted({waiter.run_id for waiter in waiters})
+        standings: dict[str, Standing] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            standings |= await self._database.read(reading.standings, some)
+        for waiter in waiters:
+            standing = standings.get(waiter.run_id)
+            if standing != waiter.seen:
+                waiter.standing = standing
+                waiter.changed.set()
+
+    def _tell_all(self, error: ProblemError) -> None:
+        for waiter in self._waiters:
+            waiter.error = error
+            waiter.changed.set()

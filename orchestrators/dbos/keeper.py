@@ -1,0 +1,69 @@
+"""A server keeps its workers: child processes, started again when they end, and ended with the server."""
+
+import logging
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import anyio
+from anyio.abc import Process
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+# A worker that lived that long was well: the next pause is the first one again.
+_WELL_S = 60.0
+# What a worker that was told to stop may take beyond its drain.
+_END_S = 5.0
+_CONFIGURATION_FAULT = 78
+
+
+class WorkerKeeper:
+    """Keeps `count` workers alive while `keep` runs."""
+
+    def __init__(self, command: Sequence[str], count: int, drain_s: float, logger: logging.Logger) -> None:
+        self._command = command
+        self._count = count
+        self._drain_s = drain_s
+        self._logger = logger
+
+    async def keep(self) -> None:
+        """Run until cancelled; then every worker is told to stop and waited for."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(self._count):
+                tasks.start_soon(self._keep_one)
+
+    async def _keep_one(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            status = await self._run_one()
+            if status == _CONFIGURATION_FAULT:
+                self._logger.error("a worker cannot begin, for the reason above; runs wait until that is mended")
+                return
+            if time.monotonic() - began > _WELL_S:
+                pause_s = _FIRST_PAUSE_S
+            self._logger.warning("a worker ended with status %s; the next one starts in %g s", status, pause_s)
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _run_one(self) -> int:
+        # stdout belongs to the protocol; a session of its own keeps a terminal's Ctrl-C to the server.
+        process = await anyio.open_process(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=None, start_new_session=True
+        )
+        try:
+            return await process.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end(process)
+
+    async def _end(self, process: Process) -> None:
+        assert process.stdin is not None
+        await process.stdin.aclose()
+        with anyio.move_on_after(self._drain_s + _END_S):
+            await process.wait()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

@@ -1,0 +1,125 @@
+"""The ledger of durable runs, for whoever reads: any process, any number of them, whoever runs the runs."""
+
+import time
+from collections.abc import AsyncIterator
+
+import anyio
+
+from orchestrators.dbos import MODE, reading, retention, transitions
+from orchestrators.dbos.changes import Changes
+from orchestrators.dbos.database import Database
+from orchestrators.dbos.executors import Executors
+from orchestrators.dbos.queue import RunQueue
+from orchestrators.dbos.reading import Standing
+from orchestrators.run_problems import run_cancelled, run_lost, run_not_finished, run_not_found
+from schemas.problem import Problem, ProblemError
+from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
+
+# How long `cancel` waits for the worker to have stopped the run.
+_CANCEL_S = 20.0
+
+
+class DbosLedger:
+    """Implements `PrunableLedger`."""
+
+    def __init__(
+        self, database: Database, queue: RunQueue, executors: Executors, changes: Changes, pruner: retention.Pruner
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._executors = executors
+        self._changes = changes
+        self._pruner = pruner
+
+    async def get(self, run_id: str) -> RunRecord:
+        """The record as it stands."""
+        record = await self._database.read(reading.record, run_id, MODE)
+        if record is None:
+            raise run_not_found(run_id)
+        if record.state is RunState.QUEUED:
+            record.worker_alive = await self._database.in_thread(self._executors.any_alive)
+        return record
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """Newest first."""
+        return await self._database.read(reading.page, query, MODE)
+
+    async def result(self, run_id: str, wait_s: float) -> RunResult:
+        """The result; raises the run's problem, or `run.not_finished` after `wait_s` seconds."""
+        standing = await self._standing(run_id)
+        if not standing.state.is_final and wait_s > 0:
+            with anyio.move_on_after(wait_s):
+                standing = await self.ended(run_id)
+        if not standing.state.is_final:
+            raise run_not_finished(run_id)
+        return await self.outcome(run_id)
+
+    async def outcome(self, run_id: str) -> RunResult:
+        """What came of a run that has ended: its result, or its problem raised."""
+        result = await self._database.read(reading.result, run_id)
+        if result is not None:
+            return RunResult.model_validate(result)
+        record = await self.get(run_id)
+        raise ProblemError(record.problem or _unexplained(run_id))
+
+    async def cancel(self, run_id: str) -> RunRecord:
+        """Stop the run and return its record once it has ended; a run that had ended is left as it is."""
+        state = await self._database.write(transitions.ask_to_cancel, run_id, time.time())
+        if state is None:
+            raise run_not_found(run_id)
+        if state is RunState.CANCELLED:
+            await self._queue.forget([run_id])
+        elif not state.is_final:
+            await self._stopped(run_id)
+        return await self.get(run_id)
+
+    async def _stopped(self, run_id: str) -> None:
+        """Wait for the worker to stop the run; where none lives, the run is over as it is."""
+        if await self._database.in_thread(self._executors.any_alive):
+            with anyio.move_on_after(_CANCEL_S):
+                await self.ended(run_id)
+            return
+        problem = run_cancelled(run_id)
+        await self._database.write(transitions.end_unclaimed, run_id, RunState.CANCELLED, problem, time.time())
+
+    async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
+        """Each event with `seq` greater than `after`, to the end of the run."""
+        standing = await self._standing(run_id)
+        while True:
+            while after < standing.event_count:
+                events = await self._database.read(reading.events, run_id, after)
+                if not events:
+                    break
+                for event in events:
+                    after = event.seq
+                    yield event
+            if standing.state.is_final:
+                return
+            standing = await self._next(run_id, standing)
+
+    async def ended(self, run_id: str) -> Standing:
+        """Wait for the end of a run."""
+        standing = await self._standing(run_id)
+        while not standing.state.is_final:
+            standing = await self._next(run_id, standing)
+        return standing
+
+    async def prune(self, keep_s: float | None, keep_runs: int | None) -> int:
+        """Forget ended runs that are old or too many; how many it was."""
+        return await self._pruner.prune(keep_s, keep_runs)
+
+    async def _standing(self, run_id: str) -> Standing:
+        standings = await self._database.read(reading.standings, [run_id])
+        if run_id not in standings:
+            raise run_not_found(run_id)
+        return standings[run_id]
+
+    async def _next(self, run_id: str, seen: Standing) -> Standing:
+        standing = await self._changes.after(run_id, seen)
+        if standing is None:
+            raise run_not_found(run_id)
+        return standing
+
+
+def _unexplained(run_id: str) -> Problem:
+    return run_lost(run_id, "The run ended, and what came of it is not there any more.")

@@ -1,0 +1,51 @@
+"""DBOS, put right before anybody uses it: it writes no advertisement and reads no pickle."""
+
+import json
+import logging
+from typing import Any, NoReturn
+
+from dbos import DBOS, DBOSClient
+from dbos import _serialization as serialization
+
+APPLICATION = "mthds-rpc"
+QUEUE = "mthds-runs"
+WORKFLOW = "run_method"
+WIRE_VERSION = "1"
+"""What DBOS calls the application's version: workers take up the runs of this one. It changes with the shape of a
+queued request, never with a release."""
+
+
+class _AsciiJson(serialization.DBOSPortableJSONSerializer):
+    """DBOS's portable JSON, in ASCII: half a surrogate pair survives, which no database would take as it is."""
+
+    def serialize(self, value: Any) -> str:
+        return json.dumps(value, separators=(",", ":"))
+
+
+JSON = _AsciiJson()
+
+
+class PickleRefused(Exception):
+    """Somebody put a pickle into the database."""
+
+
+def _refuse_pickle(_: object, serialized_data: Any) -> NoReturn:
+    # A row names its own decoder, so that whoever can write the database could run code in whoever reads it.
+    raise PickleRefused("a row of the database holds a pickle, which is never read")
+
+
+serialization.DefaultSerializer.deserialize = _refuse_pickle  # type: ignore[assignment,method-assign]
+
+_logger = logging.getLogger("dbos")
+_logger.setLevel(logging.WARNING)
+# With a handler there, DBOS adds none of its own; the root's masks secrets.
+_logger.addHandler(logging.NullHandler())
+
+
+def log_through_root() -> None:
+    """Undo what DBOS does to its logger when it is set up."""
+    _logger.propagate = True
+    _logger.setLevel(logging.WARNING)
+
+
+__all__ = ["APPLICATION", "DBOS", "JSON", "QUEUE", "WIRE_VERSION", "WORKFLOW", "DBOSClient", "log_through_root"]

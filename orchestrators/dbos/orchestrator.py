@@ -1,0 +1,114 @@
+"""The server's side of `dbos`: runs are kept and queued, and followed; workers run them."""
+
+import anyio.from_thread
+import sqlalchemy as sa
+
+from orchestrators.contract import EventSink, PluginContext
+from orchestrators.dbos import MODE, reading, transitions
+from orchestrators.dbos.changes import Changes
+from orchestrators.dbos.database import Database
+from orchestrators.dbos.executors import Executors, executors_of
+from orchestrators.dbos.keeper import WorkerKeeper
+from orchestrators.dbos.ledger import DbosLedger
+from orchestrators.dbos.queue import RunQueue
+from orchestrators.dbos.retention import Pruner
+from orchestrators.dbos.settings import DbosSettings, resolved_url
+from orchestrators.run_problems import run_id_taken
+from schemas.canonical import request_digest
+from schemas.problem import ProblemError, problem_error
+from schemas.runs import RunRecord, RunRequest, RunResult, StartAck
+
+
+def open_database(context: PluginContext) -> tuple[DbosSettings, Database]:
+    """The settings and the open database of a process. Blocks. Raises `ProblemError`, `SettingFault`."""
+    settings = DbosSettings.of(context.settings)
+    return settings, Database.open(resolved_url(settings, context.state_dir, context.environment))
+
+
+def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
+    """Called in a thread. A server whose configured mode is `dbos`, on SQLite, keeps workers from now on."""
+    settings, database = open_database(context)
+    assert context.tasks is not None
+    queue = RunQueue(database)
+    executors = executors_of(database, settings.lease_s)
+    changes = Changes(database, context.tasks)
+    ledger = DbosLedger(database, queue, executors, changes, Pruner(database, queue, context.state_dir / "artifacts"))
+    keeps_workers = context.resumes and database.file is not None
+    if keeps_workers:
+        keeper = WorkerKeeper(context.worker_command, settings.workers, settings.drain_s, context.logger)
+        anyio.from_thread.run_sync(context.tasks.start_soon, keeper.keep)
+    return DbosOrchestrator(database, queue, executors, ledger, keeps_workers=keeps_workers)
+
+
+class DbosOrchestrator:
+    """Implements `Orchestrator`. A run owns itself: whoever waits may go."""
+
+    def __init__(
+        self, database: Database, queue: RunQueue, executors: Executors, ledger: DbosLedger, *, keeps_workers: bool
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._executors = executors
+        self._ledger = ledger
+        self._keeps_workers = keeps_workers
+
+    @property
+    def ledger(self) -> DbosLedger:
+        """The runs of this user, or of whoever shares the database."""
+        return self._ledger
+
+    async def start(self, run: RunRequest) -> StartAck:
+        """Keep and queue a run; it is safe once this returns. The very same request again returns the same run."""
+        record, alive = await self._database.in_thread(self._start, run)
+        return StartAck(
+            pipeline_run_id=run.run_id,
+            orchestration_mode=MODE,
+            state=record.state,
+            created_at=record.created_at,
+            worker_alive=alive,
+        )
+
+    def _start(self, run: RunRequest) -> tuple[RunRecord, bool]:
+        digest = request_digest(run)
+        record = self._database.write_now(self._keep, run, digest)
+        return record, self._executors.any_alive()
+
+    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> RunRecord:
+        if transitions.keep(connection, run, digest):
+            self._queue.add(connection, run)
+        elif reading.digest(connection, run.run_id) != digest:
+            raise run_id_taken(run.run_id)
+        record = reading.record(connection, run.run_id, MODE)
+        assert record is not None
+        return record
+
+    async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
+        """Start a run and wait for its end; cancelling this leaves the run going."""
+        if not (self._keeps_workers or await self._database.in_thread(self._executors.any_alive)):
+            raise _no_worker()
+        await self.start(run)
+        if events is None:
+            await self._ledger.ended(run.run_id)
+        else:
+            async for event in self._ledger.watch(run.run_id, 0):
+                events(event)
+        return await self._ledger.outcome(run.run_id)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def _no_worker() -> ProblemError:
+    return problem_error(
+        "runtime.unavailable",
+        "The orchestrator cannot be reached",
+        "No worker is alive that could run it, and `execute` would wait for one.",
+        domain="operator",
+        retry="yes",
+        next_step=(
+            "retry",
+            "Start `mthds-rpc worker --orchestration-mode dbos`, then try again; `start` does not wait.",
+        ),
+        params={"dependency": "orchestrator"},
+    )

@@ -1,0 +1,204 @@
+"""One run in a worker: its attempts, its events, its end, whatever the database does meanwhile."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import anyio
+import sqlalchemy as sa
+
+from orchestrators.dbos import transitions
+from orchestrators.dbos.database import Database
+from orchestrators.dbos.transitions import Claim, ClaimLost
+from orchestrators.pool import SHARED, EnginePool, Lane
+from orchestrators.run_problems import run_cancelled
+from schemas.problem import NextStep, Problem, ProblemError
+from schemas.runs import RunEvent, RunRequest, RunResult, RunState
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+# Events that come together are kept together.
+_GATHER_S = 0.02
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+
+@dataclass
+class ActiveRun:
+    """A run that this worker has in hand."""
+
+    claim: Claim
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    cancel_asked: bool = False
+    is_lost: bool = False
+    """Another worker has it, or it has ended."""
+    is_handed_back: bool = False
+
+
+class Runner:
+    """Runs what a worker is given. It is safe to be given the same run twice: what has ended is left alone."""
+
+    def __init__(
+        self, database: Database, pool: EnginePool, executor: str, max_attempts: int, redact: Callable[[Any], Any]
+    ) -> None:
+        self._database = database
+        self._pool = pool
+        self._executor = executor
+        self._max_attempts = max_attempts
+        self._redact = redact
+        self.active: dict[str, ActiveRun] = {}
+
+    async def run(self, request: RunRequest) -> bool:
+        """Take a run to its end; false where it was handed back instead."""
+        lane = SHARED
+        while True:
+            claim = await self.surely(self._begin, request)
+            if claim is None:
+                return True
+            active = self.active[request.run_id] = ActiveRun(claim)
+            try:
+                if await self._attempt(request, active, lane):
+                    return not active.is_handed_back
+            except ClaimLost:
+                return True
+            finally:
+                if self.active.get(request.run_id) is active:
+                    del self.active[request.run_id]
+                if lane is not SHARED:
+                    self._pool.end_lane(lane)
+            # Its engine ended under it, or under a neighbour: alone, it can harm nobody and nobody can harm it.
+            lane = Lane(key=f"alone:{request.run_id}", max_engines=1)
+
+    def _begin(self, connection: sa.Connection, request: RunRequest) -> Claim | None:
+        return transitions.begin(connection, request, self._executor, self._max_attempts, time.time())
+
+    async def _attempt(self, request: RunRequest, active: ActiveRun, lane: Lane) -> bool:
+        """One attempt; false where its engine was lost and another attempt is due. Raises `ClaimLost`."""
+        story = _Story(self, active)
+        outcome = await self._outcome(request, story, lane)
+        if isinstance(outcome, Problem):
+            return await self._failed(story, outcome)
+        if outcome is None:
+            return await self._stopped(story)
+        await self._end(story, RunState.COMPLETED, None, outcome.model_dump(mode="json", exclude_none=True))
+        return True
+
+    async def _outcome(self, request: RunRequest, story: "_Story", lane: Lane) -> RunResult | Problem | None:
+        """What came of running it; None where its scope was cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(story.write)
+            try:
+                with story.active.scope:
+                    return await self._pool.execute(request, story.take, lane)
+            except ProblemError as error:
+                return error.problem
+            except Exception:  # noqa: BLE001 - whatever it is, the run has to end
+                logger.exception("a run failed in a way that nobody foresaw")
+                return _unexpected(request.run_id)
+            finally:
+                tasks.cancel_scope.cancel()
+        return None
+
+    async def _failed(self, story: "_Story", problem: Problem) -> bool:
+        if problem.code == "run.lost" and not story.active.cancel_asked:
+            await story.tell()
+            return False
+        state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
+        await self._end(story, state, problem, None)
+        return True
+
+    async def _stopped(self, story: "_Story") -> bool:
+        """The scope was cancelled: by somebody who cancelled the run, or because this worker stops or lost it."""
+        active = story.active
+        if active.is_lost:
+            raise ClaimLost(active.claim.run_id)
+        if active.cancel_asked:
+            await self._end(story, RunState.CANCELLED, run_cancelled(active.claim.run_id), None)
+        else:
+            active.is_handed_back = True
+            await self.surely(transitions.hand_back, active.claim, time.time())
+        return True
+
+    async def _end(
+        self, story: "_Story", state: RunState, problem: Problem | None, result: dict[str, Any] | None
+    ) -> None:
+        events, told = story.pending(), story.told
+        masked = None if problem is None else Problem.model_validate(self._redact(problem.to_wire()))
+        kept = self._redact(result)
+        claim = story.active.claim
+        with anyio.CancelScope(shield=True):
+            await self.surely(transitions.end, claim, told, state, events, masked, kept, time.time())
+
+    async def surely(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Write, however long the database is away."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._database.write(work, *args, **kwargs)
+            except ProblemError as error:
+                logger.warning("runs cannot be written (%s); trying again in %g s", error, pause_s)
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def redacted(self, event: RunEvent, attempt: int) -> RunEvent:
+        """An event as it is kept."""
+        masked = self._redact(event.model_dump(mode="json", exclude_none=True))
+        return RunEvent.model_validate({**masked, "attempt": attempt})
+
+
+class _Story:
+    """The events of one attempt on their way into the database."""
+
+    def __init__(self, runner: Runner, active: ActiveRun) -> None:
+        self.active = active
+        self.told = active.claim.event_count
+        """How many events the run has in the database."""
+        self._runner = runner
+        self._events: list[RunEvent] = []
+        self._came = anyio.Event()
+
+    def take(self, event: RunEvent) -> None:
+        """An `EventSink`."""
+        self._events.append(self._runner.redacted(event, self.active.claim.attempt))
+        self._came.set()
+
+    def pending(self) -> list[RunEvent]:
+        """What is not written yet, once."""
+        events, self._events = self._events, []
+        return events
+
+    async def write(self) -> None:
+        """Write what comes, until cancelled; a run that is lost is stopped."""
+        while True:
+            await self._came.wait()
+            await anyio.sleep(_GATHER_S)
+            self._came = anyio.Event()
+            try:
+                await self.tell()
+            except ClaimLost:
+                self.active.is_lost = True
+                self.active.scope.cancel()
+                return
+
+    async def tell(self) -> None:
+        """Write what is pending. Raises `ClaimLost`."""
+        events, claim, told = self.pending(), self.active.claim, self.told
+        if events:
+            with anyio.CancelScope(shield=True):
+                await self._runner.surely(transitions.tell, claim, told, events)
+            self.told += len(events)
+
+
+def _unexpected(run_id: str) -> Problem:
+    return Problem(
+        code="runtime.unexpected",
+        title="Something unexpected failed",
+        detail="The worker met an unexpected failure; its stderr holds the details.",
+        next_step=NextStep(kind="report", detail="Report it with what the worker's stderr holds."),
+        pipeline_run_id=run_id,
+    )

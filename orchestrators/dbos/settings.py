@@ -1,0 +1,81 @@
+"""`rpc_dbos.toml`, checked. Import-light: a server looks at it before it knows whether the mode is ever used."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from orchestrators.contract import SettingFault
+
+_DAY_S = 86_400.0
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_MAY_BE_ZERO = {("drain_s",), ("retention", "max_age_days"), ("retention", "max_runs")}
+_SCHEMES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
+
+
+@dataclass(frozen=True)
+class DbosSettings:
+    """Durations in seconds. `None` for what is kept without a limit."""
+
+    database_url: str
+    workers: int
+    concurrency: int
+    poll_s: float
+    max_attempts: int
+    lease_s: float
+    drain_s: float
+    keep_s: float | None
+    keep_runs: int | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "DbosSettings":
+        """From the merged document. Raises `SettingFault`."""
+        _check_numbers(values, ())
+        _check_url(values["database_url"])
+        retention = values["retention"]
+        return cls(
+            **{name: value for name, value in values.items() if name != "retention"},
+            keep_s=retention["max_age_days"] * _DAY_S or None,
+            keep_runs=retention["max_runs"] or None,
+        )
+
+
+def resolved_url(settings: DbosSettings, state_dir: Path, environment: Mapping[str, str]) -> str:
+    """The database's URL, with variables put in. Raises `SettingFault` for one that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            raise SettingFault(("database_url",), f"names the variable {match[1]}, which is not set")
+        return environment[match[1]]
+
+    if not settings.database_url:
+        return f"sqlite:///{state_dir / 'dbos' / 'runs.sqlite3'}"
+    return _VARIABLE.sub(value, settings.database_url)
+
+
+def sqlite_file(settings: DbosSettings, state_dir: Path, environment: Mapping[str, str]) -> Path | None:
+    """The file behind a SQLite URL, absolute; None for a server."""
+    url = resolved_url(settings, state_dir, environment)
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def _check_url(url: str) -> None:
+    if not url or url.startswith("${"):
+        return
+    if not url.startswith(_SCHEMES):
+        raise SettingFault(("database_url",), "is neither sqlite:////absolute/path nor postgresql://user@host/name")
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_absolute():
+        raise SettingFault(("database_url",), "must hold an absolute path, with four slashes: sqlite:////absolute/path")
+
+
+def _check_numbers(values: Mapping[str, Any], above: tuple[str, ...]) -> None:
+    for name, value in values.items():
+        key = (*above, name)
+        if isinstance(value, Mapping):
+            _check_numbers(value, key)
+        elif isinstance(value, int | float):
+            allowed = value >= 0 if key in _MAY_BE_ZERO else value > 0
+            if not allowed or not isfinite(value):
+                raise SettingFault(key, f"must be {'zero or more' if key in _MAY_BE_ZERO else 'above zero'}")

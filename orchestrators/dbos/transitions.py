@@ -1,0 +1,225 @@
+"""Every step in the life of a run, each one a change of its row and its events in one transaction.
+
+A worker's steps hold only while the run is still in its hands: `Claim` says which attempt of which executor it is, and
+a step of another one raises `ClaimLost`. So a run ends once, whoever believes to have it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrators.dbos.tables import events as events_table
+from orchestrators.dbos.tables import results, runs
+from orchestrators.run_problems import run_cancelled, run_lost, run_timed_out
+from schemas.problem import Problem
+from schemas.runs import RunEvent, RunRequest, RunState
+
+_GOING = (RunState.QUEUED, RunState.RUNNING)
+
+
+class ClaimLost(Exception):
+    """The run is not this worker's any more: it ended, or another worker has it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One attempt at a run by one executor."""
+
+    run_id: str
+    attempt: int
+    executor: str
+    event_count: int
+    """How many events the run had when this attempt had begun."""
+
+
+def keep(connection: sa.Connection, run: RunRequest, digest: str) -> bool:
+    """Write down a new run; false where its id is there already."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = {
+        "run_id": run.run_id,
+        "digest": digest,
+        "state": RunState.QUEUED,
+        "method": _writable(run.method.name),
+        "pipe": run.pipe_code,
+        "created_at": run.created_at,
+        "deadline": run.deadline,
+    }
+    return connection.execute(dialect.insert(runs).values(values).on_conflict_do_nothing()).rowcount == 1
+
+
+def _writable(text: str | None) -> str | None:
+    """A name as a database takes it: a file's may hold bytes that are no text."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def begin(connection: sa.Connection, run: RunRequest, executor: str, max_attempts: int, now: float) -> Claim | None:
+    """Begin the next attempt; None where there is nothing to do, because the run has ended or ends here."""
+    row = connection.execute(_one(run.run_id).with_for_update()).one_or_none()
+    if row is None or RunState(row.state).is_final:
+        return None
+    if row.cancel_asked_at is not None:
+        end_unclaimed(connection, run.run_id, RunState.CANCELLED, run_cancelled(run.run_id), now)
+    elif row.deadline is not None and row.deadline <= now:
+        time_out(connection, run.run_id, row.deadline - row.created_at, now)
+    elif row.attempt >= max_attempts:
+        end_unclaimed(connection, run.run_id, RunState.FAILED, given_up(run.run_id, row.attempt), now)
+    else:
+        return _begin(connection, row, executor, now)
+    return None
+
+
+def _begin(connection: sa.Connection, row: Any, executor: str, now: float) -> Claim:
+    claim = Claim(row.run_id, row.attempt + 1, executor, row.event_count + 1)
+    values = {
+        "state": RunState.RUNNING,
+        "executor": executor,
+        "attempt": claim.attempt,
+        "started_at": row.started_at or now,
+    }
+    again = "" if claim.attempt == 1 else f", attempt {claim.attempt}"
+    started = _event(claim.run_id, "run_started", now, f"the run started{again}", claim.attempt)
+    _change(connection, claim.run_id, values, [started])
+    return claim
+
+
+def tell(connection: sa.Connection, claim: Claim, told: int, events: Sequence[RunEvent]) -> None:
+    """Keep what happened in an attempt, after `told` events. Raises `ClaimLost`.
+
+    Doing it again does nothing, for a commit whose answer was lost.
+    """
+    if connection.scalar(sa.select(runs.c.event_count).where(*_held(claim))) != told + len(events):
+        _change(connection, claim.run_id, {}, events, claim, told)
+
+
+def end(
+    connection: sa.Connection,
+    claim: Claim,
+    told: int,
+    state: RunState,
+    events: Sequence[RunEvent],
+    problem: Problem | None,
+    result: dict[str, Any] | None,
+    now: float,
+) -> None:
+    """End a run with its last events, after `told` ones, and what came of it. Raises `ClaimLost`."""
+    last = events[-1] if events else None
+    ended = _ended(claim.run_id, state, problem, now, claim.attempt)
+    if last is not None:
+        ended = ended.model_copy(update={"started": last.started, "ended": last.ended})
+    _change(connection, claim.run_id, _end_values(state, problem, now), [*events, ended], claim, told)
+    if result is not None:
+        connection.execute(results.insert().values(run_id=claim.run_id, result=json.dumps(result)))
+
+
+def end_unclaimed(connection: sa.Connection, run_id: str, state: RunState, problem: Problem, now: float) -> bool:
+    """End a run whoever has it; false where it has ended."""
+    attempt = connection.scalar(sa.select(runs.c.attempt).where(runs.c.run_id == run_id)) or 0
+    ended = _ended(run_id, state, problem, now, attempt)
+    try:
+        _change(connection, run_id, _end_values(state, problem, now), [ended])
+    except ClaimLost:
+        return False
+    return True
+
+
+def time_out(connection: sa.Connection, run_id: str, limit_s: float, now: float) -> bool:
+    """End a run that is past its deadline, whoever has it."""
+    return end_unclaimed(connection, run_id, RunState.TIMED_OUT, run_timed_out(run_id, limit_s), now)
+
+
+def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
+    """Let another worker have a run, as if this attempt had not been. Raises `ClaimLost`."""
+    values = {"state": RunState.QUEUED, "executor": None, "attempt": claim.attempt - 1}
+    event = _event(claim.run_id, "run_requeued", now, "the worker stops; the run waits for another", claim.attempt)
+    _change(connection, claim.run_id, values, [event], claim)
+
+
+def take_away(connection: sa.Connection, executor: str, now: float) -> list[str]:
+    """Requeue the runs of an executor that is dead; which they were."""
+    owned = sa.select(runs.c.run_id, runs.c.attempt).where(runs.c.state == RunState.RUNNING)
+    rows = connection.execute(owned.where(runs.c.executor == executor)).all()
+    for row in rows:
+        values = {"state": RunState.QUEUED, "executor": None}
+        event = _event(row.run_id, "run_requeued", now, "the worker was lost; the run waits for another", row.attempt)
+        _change(connection, row.run_id, values, [event])
+    return [row.run_id for row in rows]
+
+
+def ask_to_cancel(connection: sa.Connection, run_id: str, now: float) -> RunState | None:
+    """Cancel a queued run at once, and ask the worker of a running one to; the state now, None for a stranger."""
+    row = connection.execute(_one(run_id).with_for_update()).one_or_none()
+    if row is None:
+        return None
+    if row.state == RunState.QUEUED:
+        end_unclaimed(connection, run_id, RunState.CANCELLED, run_cancelled(run_id), now)
+        return RunState.CANCELLED
+    if row.state == RunState.RUNNING and row.cancel_asked_at is None:
+        connection.execute(runs.update().where(runs.c.run_id == run_id).values(cancel_asked_at=now))
+    return RunState(row.state)
+
+
+def given_up(run_id: str, attempts: int) -> Problem:
+    """How a run ends whose every attempt was lost."""
+    return run_lost(
+        run_id, f"The run was begun {attempts} times, and each time its engine or its worker ended under it."
+    )
+
+
+def _one(run_id: str) -> sa.Select[Any]:
+    return sa.select(runs).where(runs.c.run_id == run_id)
+
+
+def _change(
+    connection: sa.Connection,
+    run_id: str,
+    values: dict[str, Any],
+    events: Sequence[RunEvent],
+    claim: Claim | None = None,
+    told: int | None = None,
+) -> None:
+    """Change a run that has not ended, and number its new events. Raises `ClaimLost`."""
+    if claim is None:
+        update = runs.update().where(runs.c.run_id == run_id, runs.c.state.in_(_GOING))
+    else:
+        update = runs.update().where(*_held(claim))
+    if told is not None:
+        update = update.where(runs.c.event_count == told)
+    update = update.values(**values, event_count=runs.c.event_count + len(events)).returning(runs.c.event_count)
+    count = connection.execute(update).scalar_one_or_none()
+    if count is None:
+        raise ClaimLost(run_id)
+    if events:
+        first = count - len(events) + 1
+        rows = [{"run_id": run_id, "seq": seq, "event": _text(event)} for seq, event in enumerate(events, first)]
+        connection.execute(events_table.insert(), rows)
+
+
+def _held(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        runs.c.run_id == claim.run_id,
+        runs.c.state == RunState.RUNNING,
+        runs.c.attempt == claim.attempt,
+        runs.c.executor == claim.executor,
+    )
+
+
+def _text(event: RunEvent) -> str:
+    return json.dumps(event.model_dump(mode="json", exclude_none=True, exclude={"run_id", "seq"}))
+
+
+def _event(run_id: str, kind: Any, now: float, message: str, attempt: int) -> RunEvent:
+    return RunEvent(run_id=run_id, seq=0, kind=kind, at=now, message=message, attempt=attempt)
+
+
+def _ended(run_id: str, state: RunState, problem: Problem | None, now: float, attempt: int) -> RunEvent:
+    event = _event(run_id, "run_ended", now, f"the run ended: {state.value.lower()}", attempt)
+    return event.model_copy(update={"problem": problem})
+
+
+def _end_values(state: RunState, problem: Problem | None, now: float) -> dict[str, Any]:
+    text = None if problem is None else json.dumps(problem.to_wire())
+    return {"state": state, "finished_at": now, "problem": text}

@@ -1,0 +1,188 @@
+"""`mthds-rpc worker` in the mode `dbos`: DBOS hands out runs, the engine pool runs them, the ledger keeps what happens.
+
+DBOS's workflow of a run is one call without steps: what has to survive is in the ledger, so a workflow that is begun
+again finds there how far the run is.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from orchestrators.contract import PluginContext
+from orchestrators.dbos import transitions
+from orchestrators.dbos.executors import Executors, executors_of, new_executor_id
+from orchestrators.dbos.library import APPLICATION, DBOS, JSON, QUEUE, WIRE_VERSION, WORKFLOW, log_through_root
+from orchestrators.dbos.maintenance import Maintenance
+from orchestrators.dbos.orchestrator import open_database
+from orchestrators.dbos.queue import RunQueue
+from orchestrators.dbos.retention import Pruner
+from orchestrators.dbos.running import Runner
+from orchestrators.dbos.tables import runs
+from orchestrators.run_problems import run_lost
+from schemas.problem import ProblemError
+from schemas.runs import RunRequest, RunState
+
+logger = logging.getLogger(__name__)
+
+# How soon a run that was cancelled, or taken away, is noticed.
+_LOOK_S = 0.1
+
+
+class DbosWorker:
+    """Implements `Worker`."""
+
+    def __init__(self, context: PluginContext) -> None:
+        """Blocks. Raises `ProblemError` where the database cannot be used."""
+        self._context = context
+        self._settings, self._database = open_database(context)
+        self._executor = new_executor_id()
+        self._executors: Executors = executors_of(self._database, self._settings.lease_s)
+        self._queue = RunQueue(self._database)
+        self._runner = Runner(self._database, context.pool, self._executor, self._settings.max_attempts, context.redact)
+        self._stopping = anyio.Event()
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
+        pruner = Pruner(self._database, self._queue, self._context.state_dir / "artifacts")
+        maintenance = Maintenance(
+            self._database, self._queue, self._executors, pruner, self._settings, self._executor, self._runner.active
+        )
+        async with self._counted_among_the_living(), anyio.create_task_group() as tasks:
+            await self._launch()
+            tasks.start_soon(self._look_at_active_runs)
+            tasks.start_soon(maintenance.keep)
+            print(f"mthds-rpc: worker {self._executor} takes up runs", file=sys.stderr)  # noqa: T201
+            await stop.wait()
+            await self._hand_back()
+            tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _counted_among_the_living(self) -> AsyncIterator[None]:
+        await self._database.in_thread(self._executors.enter, self._executor)
+        try:
+            async with anyio.create_task_group() as tasks:
+                if self._executors.beat_s is not None:
+                    tasks.start_soon(self._beat, self._executors.beat_s)
+                yield
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._leave()
+
+    async def _leave(self) -> None:
+        try:
+            await self._database.in_thread(self._executors.leave, self._executor)
+        except ProblemError as error:
+            logger.warning("the database is away; the others will notice that this worker is gone: %s", error)
+
+    async def _beat(self, interval_s: float) -> None:
+        while True:
+            await anyio.sleep(interval_s)
+            try:
+                await self._database.in_thread(self._executors.beat, self._executor)
+            except ProblemError as error:
+                logger.warning("this worker cannot show that it lives: %s", error)
+
+    async def _launch(self) -> None:
+        """Have DBOS hand out runs, on this event loop."""
+        DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_engine": self._database.engine,
+                "application_version": WIRE_VERSION,
+                "executor_id": self._executor,
+                "serializer": JSON,
+                "log_level": "WARNING",
+                "use_listen_notify": False,
+                # Nothing here uses notifications or schedules.
+                "notification_listener_polling_interval_sec": 60.0,
+                "scheduler_polling_interval_sec": 3600.0,
+            }
+        )
+        log_through_root()
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(_workflow(self._serve))
+        DBOS.listen_queues([QUEUE])
+        DBOS.launch()
+        await DBOS.register_queue_async(
+            QUEUE,
+            polling_interval_sec=self._settings.poll_s,
+            worker_concurrency=self._settings.concurrency,
+            on_conflict="always_update",
+        )
+
+    async def _serve(self, payload: dict[str, Any]) -> None:
+        """DBOS's workflow of one run."""
+        if self._stopping.is_set():
+            await anyio.sleep_forever()
+        try:
+            request = RunRequest.model_validate(payload)
+        except ValidationError as error:
+            await self._refuse(str(DBOS.workflow_id), error)
+            return
+        if not await self._runner.run(request):
+            # To return would tell DBOS that the run is done.
+            await anyio.sleep_forever()
+
+    async def _refuse(self, run_id: str, error: ValidationError) -> None:
+        logger.error("the request of the run %s cannot be read: %s", run_id, error)
+        problem = run_lost(run_id, "The stored request cannot be read by this release of the worker.")
+        await self._runner.surely(transitions.end_unclaimed, run_id, RunState.FAILED, problem, time.time())
+
+    async def _look_at_active_runs(self) -> None:
+        """Stop the runs that somebody cancelled or that are not this worker's any more."""
+        while True:
+            await anyio.sleep(_LOOK_S)
+            if self._runner.active:
+                try:
+                    await self._look_once()
+                except ProblemError:
+                    # Told by those who have to write.
+                    continue
+
+    async def _look_once(self) -> None:
+        columns = (runs.c.run_id, runs.c.attempt, runs.c.executor, runs.c.state, runs.c.cancel_asked_at)
+        select = sa.select(*columns).where(runs.c.run_id.in_(list(self._runner.active)))
+        rows = await self._database.rows(select)
+        for row in rows:
+            active = self._runner.active.get(row.run_id)
+            if active is None or row.attempt < active.claim.attempt:
+                continue
+            is_ours = (row.attempt, row.executor, row.state) == (
+                active.claim.attempt,
+                self._executor,
+                RunState.RUNNING,
+            )
+            if not is_ours:
+                active.is_lost = True
+                active.scope.cancel()
+            elif row.cancel_asked_at is not None:
+                active.cancel_asked = True
+                active.scope.cancel()
+
+    async def _hand_back(self) -> None:
+        self._stopping.set()
+        with anyio.move_on_after(self._settings.drain_s):
+            while self._runner.active:  # noqa: ASYNC110 - it ends within moments, or not at all
+                await anyio.sleep(_LOOK_S / 2)
+        for active in list(self._runner.active.values()):
+            active.scope.cancel()
+        with anyio.move_on_after(self._settings.drain_s + 3):
+            while self._runner.active:  # noqa: ASYNC110
+                await anyio.sleep(_LOOK_S / 2)
+            await self._queue.put_back(await self._queue.owned([self._executor]))
+
+
+def _workflow(serve: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """A function as DBOS wants one."""
+
+    async def run_method(payload: dict[str, Any]) -> None:
+        await serve(payload)
+
+    return run_method

@@ -1,0 +1,83 @@
+"""The problems of a run that every ledger tells in the same words."""
+
+from schemas.problem import NextStep, Problem, ProblemError, problem_error
+
+
+def run_id_taken(run_id: str) -> ProblemError:
+    """The refusal of a run id that another request has."""
+    return problem_error(
+        "request.idempotency_conflict",
+        "The run id belongs to another request",
+        f"A run named {run_id!r} was asked for with another method or other inputs.",
+        next_step=("change_input", "Choose another `run_id`, or leave it out."),
+        params={"run_id": run_id},
+        run_id=run_id,
+    )
+
+
+def run_not_found(run_id: str) -> ProblemError:
+    """The refusal of a run that the ledger does not know."""
+    return problem_error(
+        "run.not_found",
+        "No such run",
+        f"No run named {run_id!r} is known here.",
+        next_step=("change_input", "Check the id; `runs/list` names the runs that are known."),
+        params={"pipeline_run_id": run_id},
+    )
+
+
+def run_not_finished(run_id: str) -> ProblemError:
+    """The refusal of a result that is not there yet."""
+    return problem_error(
+        "run.not_finished",
+        "The run has not ended",
+        f"The run {run_id!r} is still going.",
+        domain="runtime",
+        retry="yes",
+        next_step=("wait", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
+        params={"pipeline_run_id": run_id},
+        run_id=run_id,
+    )
+
+
+def run_cancelled(run_id: str) -> Problem:
+    """How a run ends that somebody cancelled."""
+    return Problem(
+        code="run.cancelled",
+        title="The run was cancelled",
+        detail="The run was cancelled before it ended.",
+        domain="input",
+        retry="yes",
+        next_step=NextStep(kind="retry", detail="Run it again if its result is still wanted."),
+        pipeline_run_id=run_id,
+    )
+
+
+def run_timed_out(run_id: str, limit_s: float) -> Problem:
+    """How a run ends that was still going after `limit_s` seconds."""
+    limit = round(limit_s, 3)
+    return Problem(
+        code="run.timed_out",
+        title="The run did not end in time",
+        detail=f"The run was stopped after its limit of {limit:g} seconds.",
+        domain="method",
+        next_step=NextStep(
+            kind="change_method", detail="Raise `timeout_s`, or make the method do less, then run it again."
+        ),
+        params={"timeout": limit},
+        pipeline_run_id=run_id,
+    )
+
+
+def run_lost(run_id: str | None, detail: str) -> Problem:
+    """How a run ends of which nobody can say what it did."""
+    return Problem(
+        code="run.lost",
+        title="The run was lost",
+        detail=detail,
+        domain="runtime",
+        retry="outcome_unknown",
+        next_step=NextStep(kind="retry", detail="Look for what the run may already have done, then run it again."),
+        params={"pipeline_run_id": run_id} if run_id is not None else None,
+        pipeline_run_id=run_id,
+    )

@@ -1,0 +1,95 @@
+"""`mthds-rpc worker`: a process that runs what was started in a durable mode."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from rpc_server.commands.flags import add_settings_flags, flags_of, parser
+from rpc_server.config import Settings, load_settings
+from rpc_server.documents import ConfigurationFault
+from rpc_server.modes import no_such_mode
+from rpc_server.opening import open_services
+from rpc_server.redaction import Redactor
+from rpc_server.server import log_to_stderr
+from rpc_server.signals import stop_on_signal
+from schemas.problem import ProblemError
+
+_DESCRIPTION = """\
+Takes up runs that `start` and `execute` left in a durable mode, and runs them until it is told to stop (Ctrl-C,
+SIGTERM). Runs go on after the editor is closed, on this machine or on many: a worker may be started anywhere that
+reaches the database. What a worker has not finished when it ends, however it ends, another one does.
+
+A server whose configured mode is `dbos`, on SQLite, keeps workers of its own and needs no other."""
+
+
+def run(arguments: list[str]) -> int:
+    """Work until told to stop; the exit status. Raises `ConfigurationFault`."""
+    options = parser("worker", _DESCRIPTION)
+    options.add_argument("--until-stdin-ends", action="store_true", help=argparse.SUPPRESS)
+    add_settings_flags(options)
+    chosen = options.parse_args(arguments)
+    settings = load_settings(flags_of(chosen))
+    redactor = Redactor({**os.environ, **settings.environment})
+    log_to_stderr(redactor)
+    failures: list[Exception] = []
+    try:
+        anyio.run(_work, settings, redactor, chosen.until_stdin_ends)
+    except* (ProblemError, ConfigurationFault) as group:
+        failures.extend(_leaves(group))
+    return _told(failures)
+
+
+def _told(failures: list[Exception]) -> int:
+    for failure in failures:
+        if not isinstance(failure, ProblemError):
+            raise failure
+        problem = failure.problem
+        print(f"mthds-rpc: {problem.detail} [{problem.code}]\n  {problem.next_step.detail}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+async def _work(settings: Settings, redactor: Redactor, until_stdin_ends: bool) -> None:
+    stop = anyio.Event()
+    async with open_services(settings, redactor, "worker") as services, anyio.create_task_group() as tasks:
+        _stop_when_told(tasks, stop, until_stdin_ends)
+        mode = settings.orchestration_mode
+        if not services.plugins.workers.has(mode):
+            raise _no_worker(mode, settings, services.plugins.workers.modes(), services.plugins.orchestrators.modes())
+        worker = await services.plugins.workers.get(mode)
+        await worker.run(stop)
+        tasks.cancel_scope.cancel()
+
+
+def _stop_when_told(tasks: TaskGroup, stop: anyio.Event, until_stdin_ends: bool) -> None:
+    tasks.start_soon(stop_on_signal, stop)
+    if until_stdin_ends:
+        tasks.start_soon(_stop_at_end_of_stdin, stop)
+
+
+async def _stop_at_end_of_stdin(stop: anyio.Event) -> None:
+    """The owner's end closes the pipe, however it ends."""
+    await anyio.to_thread.run_sync(partial(os.read, 0, 1), abandon_on_cancel=True)
+    stop.set()
+
+
+def _no_worker(mode: str, settings: Settings, workers: list[str], orchestrators: list[str]) -> Exception:
+    if mode not in orchestrators:
+        return no_such_mode(mode, settings, orchestrators)
+    return ConfigurationFault(
+        "--orchestration-mode",
+        f"runs of the mode '{mode}' need no worker; modes with workers: {', '.join(workers) or 'none'}",
+    )
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            yield from _leaves(inner)
+        else:
+            yield inner
