@@ -181,7 +181,7 @@ async def test_loading_gives_registries_of_what_is_enabled(put_on_path: PutOnPat
     plugins = await load_plugins(["pipelex"], no_context)
 
     assert plugins.orchestrators.modes() == ["dbos", "direct", "here"]
-    assert [origin.name for origin in plugins.origins] == ["direct", "sample"]
+    assert [origin.name for origin in plugins.origins] == ["dbos", "direct", "sample"]
 
 
 @pytest.mark.anyio
