@@ -189,8 +189,8 @@ class LeasedExecutors:
 
 def _remove(connection: sa.Connection, owner: str, beat: int) -> bool:
     """Remove a row unless its worker has been heard of meanwhile."""
-    row = executors.delete().where(executors.c.id == owner, executors.c.beat == beat)
-    return connection.execute(row).rowcount == 1
+    row = executors.delete().where(executors.c.id == owner, executors.c.beat == beat).returning(executors.c.id)
+    return connection.execute(row).scalar_one_or_none() is not None
 
 
 _DATABASE_NOW = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)

@@ -1,5 +1,6 @@
 """Forgetting ended runs: their rows, DBOS's rows, their artifacts."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.tables import events, results, runs
+from schemas.params import RUN_ID_PATTERN
 from schemas.runs import RunState
 
 _AT_ONCE = 200
@@ -56,6 +58,9 @@ class Pruner:
 
     def _remove_artifacts(self, run_ids: list[str]) -> None:
         for run_id in run_ids:
+            # A shared database may hold what somebody else wrote: no path is made of that.
+            if not re.fullmatch(RUN_ID_PATTERN, run_id):
+                continue
             shutil.rmtree(self._artifacts / run_id, ignore_errors=True)
 
 

@@ -52,6 +52,7 @@ class Runner:
         self._max_attempts = max_attempts
         self._redact = redact
         self.active: dict[str, ActiveRun] = {}
+        self._became_active = anyio.Event()
 
     async def run(self, request: RunRequest) -> bool:
         """Take a run to its end; false where it was handed back instead."""
@@ -61,6 +62,7 @@ class Runner:
             if claim is None:
                 return True
             active = self.active[request.run_id] = ActiveRun(claim)
+            self._became_active.set()
             try:
                 if await self._attempt(request, active, lane):
                     return not active.is_handed_back
@@ -73,6 +75,12 @@ class Runner:
                     self._pool.end_lane(lane)
             # Its engine ended under it, or under a neighbour: alone, it can harm nobody and nobody can harm it.
             lane = Lane(key=f"alone:{request.run_id}", max_engines=1)
+
+    async def wait_until_active(self) -> None:
+        """Return while there is a run in hand."""
+        while not self.active:
+            self._became_active = anyio.Event()
+            await self._became_active.wait()
 
     def _begin(self, connection: sa.Connection, request: RunRequest) -> Claim | None:
         return transitions.begin(connection, request, self._executor, self._max_attempts, time.time())

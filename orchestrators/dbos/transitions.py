@@ -48,7 +48,8 @@ def keep(connection: sa.Connection, run: RunRequest, digest: str) -> bool:
         "created_at": run.created_at,
         "deadline": run.deadline,
     }
-    return connection.execute(dialect.insert(runs).values(values).on_conflict_do_nothing()).rowcount == 1
+    insert = dialect.insert(runs).values(values).on_conflict_do_nothing().returning(runs.c.run_id)
+    return connection.execute(insert).scalar_one_or_none() is not None
 
 
 def _writable(text: str | None) -> str | None:

@@ -5,7 +5,6 @@ again finds there how far the run is.
 """
 
 import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -58,7 +57,6 @@ class DbosWorker:
             await self._launch()
             tasks.start_soon(self._look_at_active_runs)
             tasks.start_soon(maintenance.keep)
-            print(f"mthds-rpc: worker {self._executor} takes up runs", file=sys.stderr)  # noqa: T201
             await stop.wait()
             await self._hand_back()
             tasks.cancel_scope.cancel()
@@ -138,13 +136,13 @@ class DbosWorker:
     async def _look_at_active_runs(self) -> None:
         """Stop the runs that somebody cancelled or that are not this worker's any more."""
         while True:
+            await self._runner.wait_until_active()
             await anyio.sleep(_LOOK_S)
-            if self._runner.active:
-                try:
-                    await self._look_once()
-                except ProblemError:
-                    # Told by those who have to write.
-                    continue
+            try:
+                await self._look_once()
+            except ProblemError:
+                # Told by those who have to write.
+                continue
 
     async def _look_once(self) -> None:
         columns = (runs.c.run_id, runs.c.attempt, runs.c.executor, runs.c.state, runs.c.cancel_asked_at)

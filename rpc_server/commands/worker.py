@@ -62,6 +62,8 @@ async def _work(settings: Settings, redactor: Redactor, until_stdin_ends: bool) 
         if not services.plugins.workers.has(mode):
             raise _no_worker(mode, settings, services.plugins.workers.modes(), services.plugins.orchestrators.modes())
         worker = await services.plugins.workers.get(mode)
+        if not until_stdin_ends:
+            print(f"mthds-rpc: a worker takes up runs of the mode '{mode}'; Ctrl-C ends it", file=sys.stderr)
         await worker.run(stop)
         tasks.cancel_scope.cancel()
 
