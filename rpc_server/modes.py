@@ -23,7 +23,6 @@ class OrchestratorModes(Modes, Protocol):
 
 
 KNOWN_PLUGINS = {
-    "dbos": "pip install --upgrade mthds-rpc",
     "temporal": "pip install --upgrade 'mthds-rpc[temporal]'",
 }
 """The modes that a release of ours brings or will bring, and what installs it."""

@@ -81,7 +81,8 @@ class LockedExecutors:
         """The lock says it all."""
 
     def leave(self, executor: str) -> None:
-        """Let the lock go; the file stays until the runs of this worker have been looked after."""
+        """Disappear: whoever has no lock is not alive."""
+        (self._folder / executor).unlink(missing_ok=True)
         os.close(self._held.pop(executor))
 
     def any_alive(self) -> bool:

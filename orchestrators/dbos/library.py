@@ -48,4 +48,9 @@ def log_through_root() -> None:
     _logger.setLevel(logging.WARNING)
 
 
-__all__ = ["APPLICATION", "DBOS", "JSON", "QUEUE", "WIRE_VERSION", "WORKFLOW", "DBOSClient", "log_through_root"]
+def hush() -> None:
+    """Nothing that DBOS says while its process ends is news to anybody."""
+    _logger.setLevel(logging.CRITICAL)
+
+
+__all__ = ["APPLICATION", "DBOS", "JSON", "QUEUE", "WIRE_VERSION", "WORKFLOW", "DBOSClient", "hush", "log_through_root"]

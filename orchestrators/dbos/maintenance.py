@@ -41,7 +41,7 @@ class Maintenance:
         pruner: Pruner,
         settings: DbosSettings,
         executor: str,
-        active: Container[str],
+        in_hand: Container[str],
     ) -> None:
         self._database = database
         self._queue = queue
@@ -49,7 +49,7 @@ class Maintenance:
         self._pruner = pruner
         self._settings = settings
         self._executor = executor
-        self._active = active
+        self._in_hand = in_hand
         self._suspects: set[str] = set()
 
     async def keep(self) -> None:
@@ -93,7 +93,7 @@ class Maintenance:
 
     async def collect_strays(self) -> None:
         """Put back what DBOS gave to this worker and it never got; end what DBOS holds for done and never was."""
-        mine = {run_id for run_id in await self._queue.owned([self._executor]) if run_id not in self._active}
+        mine = {run_id for run_id in await self._queue.owned([self._executor]) if run_id not in self._in_hand}
         again = mine & self._suspects
         self._suspects = mine - again
         if again:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -26,6 +27,7 @@ P = ParamSpec("P")
 _GATHER_S = 0.02
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_ALONE = 2
 
 
 @dataclass
@@ -51,30 +53,57 @@ class Runner:
         self._executor = executor
         self._max_attempts = max_attempts
         self._redact = redact
+        self.in_hand: set[str] = set()
+        """Every run between its dispatch and its end here, those between two attempts among them."""
         self.active: dict[str, ActiveRun] = {}
+        self._alone = anyio.Semaphore(_ALONE)
         self._became_active = anyio.Event()
 
     async def run(self, request: RunRequest) -> bool:
         """Take a run to its end; false where it was handed back instead."""
-        lane = SHARED
+        if request.run_id in self.in_hand:
+            # The queue was told twice; what has the run already sees it to its end.
+            await anyio.sleep_forever()
+        self.in_hand.add(request.run_id)
+        try:
+            return await self._take_to_its_end(request)
+        finally:
+            self.in_hand.discard(request.run_id)
+
+    async def _take_to_its_end(self, request: RunRequest) -> bool:
+        lost_attempt = 0
         while True:
-            claim = await self.surely(self._begin, request)
-            if claim is None:
-                return True
-            active = self.active[request.run_id] = ActiveRun(claim)
-            self._became_active.set()
-            try:
-                if await self._attempt(request, active, lane):
-                    return not active.is_handed_back
-            except ClaimLost:
-                return True
-            finally:
-                if self.active.get(request.run_id) is active:
+            async with self._engine(request.run_id, lost_attempt) as lane:
+                claim = await self.surely(self._begin, request)
+                if claim is None:
+                    return True
+                active = self.active[request.run_id] = ActiveRun(claim)
+                self._became_active.set()
+                try:
+                    if await self._attempt(request, active, lane):
+                        return not active.is_handed_back
+                except ClaimLost:
+                    return True
+                finally:
                     del self.active[request.run_id]
-                if lane is not SHARED:
-                    self._pool.end_lane(lane)
-            # Its engine ended under it, or under a neighbour: alone, it can harm nobody and nobody can harm it.
-            lane = Lane(key=f"alone:{request.run_id}", max_engines=1)
+                lost_attempt = claim.attempt
+
+    @asynccontextmanager
+    async def _engine(self, run_id: str, lost_attempt: int) -> AsyncIterator[Lane]:
+        """Where the attempt after `lost_attempt` runs.
+
+        Whose fault it was that an engine ended, nobody knows. The last attempt has an engine of its own, so that a
+        method which ends engines cannot have its neighbours given up; few such engines are kept at once.
+        """
+        if lost_attempt == 0 or lost_attempt + 1 < self._max_attempts:
+            yield SHARED
+            return
+        lane = Lane(key=f"alone:{run_id}", max_engines=1)
+        async with self._alone:
+            try:
+                yield lane
+            finally:
+                self._pool.end_lane(lane)
 
     async def wait_until_active(self) -> None:
         """Return while there is a run in hand."""
@@ -114,7 +143,8 @@ class Runner:
 
     async def _failed(self, story: "_Story", problem: Problem) -> bool:
         if problem.code == "run.lost" and not story.active.cancel_asked:
-            await story.tell()
+            events, claim, told = story.pending(), story.active.claim, story.told
+            await self.surely(transitions.lose_engine, claim, told, events, time.time())
             return False
         state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
         await self._end(story, state, problem, None)

@@ -139,6 +139,13 @@ def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
     _change(connection, claim.run_id, values, [event], claim)
 
 
+def lose_engine(connection: sa.Connection, claim: Claim, told: int, events: Sequence[RunEvent], now: float) -> None:
+    """Let a run wait for its next attempt, its engine being gone. Raises `ClaimLost`."""
+    values = {"state": RunState.QUEUED, "executor": None}
+    event = _event(claim.run_id, "run_requeued", now, "the engine was lost; the run waits for another", claim.attempt)
+    _change(connection, claim.run_id, values, [*events, event], claim, told)
+
+
 def take_away(connection: sa.Connection, executor: str, now: float) -> list[str]:
     """Requeue the runs of an executor that is dead; which they were."""
     owned = sa.select(runs.c.run_id, runs.c.attempt).where(runs.c.state == RunState.RUNNING)

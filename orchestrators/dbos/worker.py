@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from orchestrators.contract import PluginContext
 from orchestrators.dbos import transitions
 from orchestrators.dbos.executors import Executors, executors_of, new_executor_id
-from orchestrators.dbos.library import APPLICATION, DBOS, JSON, QUEUE, WIRE_VERSION, WORKFLOW, log_through_root
+from orchestrators.dbos.library import APPLICATION, DBOS, JSON, QUEUE, WIRE_VERSION, WORKFLOW, hush, log_through_root
 from orchestrators.dbos.maintenance import Maintenance
 from orchestrators.dbos.orchestrator import open_database
 from orchestrators.dbos.queue import RunQueue
@@ -51,7 +51,7 @@ class DbosWorker:
         """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
         pruner = Pruner(self._database, self._queue, self._context.state_dir / "artifacts")
         maintenance = Maintenance(
-            self._database, self._queue, self._executors, pruner, self._settings, self._executor, self._runner.active
+            self._database, self._queue, self._executors, pruner, self._settings, self._executor, self._runner.in_hand
         )
         async with self._counted_among_the_living(), anyio.create_task_group() as tasks:
             await self._launch()
@@ -59,6 +59,7 @@ class DbosWorker:
             tasks.start_soon(maintenance.keep)
             await stop.wait()
             await self._hand_back()
+            hush()
             tasks.cancel_scope.cancel()
 
     @asynccontextmanager

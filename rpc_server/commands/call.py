@@ -29,6 +29,7 @@ examples:
 `mthds-rpc call rpc.discover` describes every method and its params.
 Ctrl-C cancels the run; a second one stops at once."""
 
+_NO_WORKER = "mthds-rpc: the run is kept, and no worker is alive to take it up; `mthds-rpc worker` starts one"
 _CANCELLING = "mthds-rpc: cancelling the run; Ctrl-C again stops at once"
 
 
@@ -165,6 +166,8 @@ def _report(chosen: argparse.Namespace, response: Mapping[str, Any]) -> int:
         _print_output(result["output"])
     else:
         print_json(result)
+    if isinstance(result, dict) and result.get("worker_alive") is False:
+        print(_NO_WORKER, file=sys.stderr)
     if chosen.wire_method == "validate" and not result["is_valid"]:
         explain_faults(result.get("errors") or [])
         return 3

@@ -10,13 +10,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import anyio
 from platformdirs import user_state_path
 
 from rpc_server import versions
 from rpc_server.commands.client import ServerEnded, call
 from rpc_server.commands.credentials import enabled_backends
 from rpc_server.config import Flags, Settings, as_arguments
+from rpc_server.documents import ConfigurationFault
+from rpc_server.opening import open_services
+from rpc_server.redaction import Redactor
 from rpc_server.workspace.scan import ScanBounds, scan_methods
+from schemas.problem import ProblemError
+from schemas.runs import RunQuery
 
 Mark = Literal["ok", "note", "fault"]
 
@@ -37,6 +43,7 @@ def examine(flags: Flags, settings: Settings) -> Iterator[Finding]:
     yield from _project(settings)
     yield from _directories(settings)
     yield from _plugins(settings)
+    yield from _kept_runs(settings)
     yield from _engine(flags)
     yield from _credentials(settings)
     yield from _refusals(settings)
@@ -114,6 +121,29 @@ def _writable(what: str, directory: Path, remedy: str) -> Finding:
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         return Finding("ok", f"{what}: {directory}")
     return Finding("fault", f"{what}, {directory}, cannot be written to", remedy)
+
+
+def _kept_runs(settings: Settings) -> Iterator[Finding]:
+    """Whether the configured mode can be reached, where it keeps its runs outside this process."""
+
+    async def look() -> Finding | None:
+        async with open_services(settings, Redactor({**os.environ, **settings.environment}), "reader") as services:
+            mode, orchestrators = settings.orchestration_mode, services.plugins.orchestrators
+            if not (orchestrators.has(mode) and orchestrators.supports_fire_and_forget(mode)):
+                return None
+            try:
+                await (await orchestrators.get(mode)).ledger.list(RunQuery(limit=1))
+            except ProblemError as error:
+                return Finding("fault", f"the runs of '{mode}': {error}", error.problem.next_step.detail)
+            return Finding("ok", f"the runs of '{mode}' can be read")
+
+    try:
+        finding = anyio.run(look)
+    except* ConfigurationFault:
+        # The engine's server says it in full.
+        finding = None
+    if finding is not None:
+        yield finding
 
 
 def _plugins(settings: Settings) -> Iterator[Finding]:

@@ -215,7 +215,14 @@ def domain_of(code: str) -> str:
 class TestSettings:
     """docs/settings.md"""
 
-    @pytest.mark.parametrize(("heading", "file"), [("api.toml", "api.toml"), ("rpc.toml", "rpc_server/rpc.toml")])
+    @pytest.mark.parametrize(
+        ("heading", "file"),
+        [
+            ("api.toml", "api.toml"),
+            ("rpc.toml", "rpc_server/rpc.toml"),
+            ("rpc_dbos.toml", "orchestrators/dbos/rpc_dbos.toml"),
+        ],
+    )
     def test_every_key_is_there_with_its_default(self, heading: str, file: str) -> None:
         shipped = flat(tomli.loads((ROOT / file).read_text(encoding="utf-8")))
 
@@ -337,11 +344,22 @@ def workspace(directory: Path, text: str) -> Path:
 class TestExamples:
     """The JSON of every page."""
 
-    @pytest.mark.parametrize("name", ["README.md", "docs/errors.md", "docs/methods.md", "docs/validation.md"])
-    def test_a_server_answers_as_the_page_shows(self, name: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("name", "mode"),
+        [
+            ("README.md", "direct"),
+            ("docs/errors.md", "direct"),
+            ("docs/methods.md", "direct"),
+            ("docs/validation.md", "direct"),
+            ("docs/durable.md", "dbos"),
+        ],
+    )
+    def test_a_server_answers_as_the_page_shows(self, name: str, mode: str, tmp_path: Path) -> None:
         conversation = exchanges(page(name))
 
-        with serve(tmp_path, workspace=workspace(tmp_path / "workspace", page(name))) as client:
+        folder = workspace(tmp_path / "workspace", page(name))
+
+        with serve(tmp_path, "--orchestration-mode", mode, workspace=folder) as client:
             for exchange in conversation:
                 converse(client, exchange)
 
