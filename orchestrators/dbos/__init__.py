@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrators.contract import PLUGIN_API_VERSION, BundleValidator, Orchestrator, PluginContext, Worker
+from orchestrators.contract import (
+    PLUGIN_API_VERSION,
+    BundleValidator,
+    Orchestrator,
+    PluginContext,
+    SettingFault,
+    Worker,
+)
 
 if TYPE_CHECKING:
     from orchestrators.registrar import Registrar
@@ -45,7 +52,11 @@ def _worker(context: PluginContext) -> Worker:
 def _is_there(context: PluginContext) -> bool:
     from orchestrators.dbos.settings import DbosSettings, sqlite_file
 
-    file = sqlite_file(DbosSettings.of(context.settings), context.state_dir, context.environment)
+    try:
+        file = sqlite_file(DbosSettings.of(context.settings), context.state_dir, context.environment)
+    except SettingFault:
+        # Whoever needs that database is told; a reader of another mode does not.
+        return False
     return file is not None and file.is_file()
 
 

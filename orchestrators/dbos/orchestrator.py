@@ -3,7 +3,7 @@
 import anyio.from_thread
 import sqlalchemy as sa
 
-from orchestrators.contract import EventSink, PluginContext
+from orchestrators.contract import EventSink, PluginContext, SettingFault
 from orchestrators.dbos import MODE, reading, transitions
 from orchestrators.dbos.changes import Changes
 from orchestrators.dbos.database import Database
@@ -20,9 +20,13 @@ from schemas.runs import RunRecord, RunRequest, RunResult, StartAck
 
 
 def open_database(context: PluginContext) -> tuple[DbosSettings, Database]:
-    """The settings and the open database of a process. Blocks. Raises `ProblemError`, `SettingFault`."""
+    """The settings and the open database of a process. Blocks. Raises `ProblemError`."""
     settings = DbosSettings.of(context.settings)
-    return settings, Database.open(resolved_url(settings, context.state_dir, context.environment))
+    try:
+        url = resolved_url(settings, context.state_dir, context.environment)
+    except SettingFault as fault:
+        raise _misconfigured(fault) from fault
+    return settings, Database.open(url)
 
 
 def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
@@ -97,6 +101,17 @@ class DbosOrchestrator:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _misconfigured(fault: SettingFault) -> ProblemError:
+    return problem_error(
+        "runtime.misconfigured",
+        "The runtime is misconfigured",
+        f"The setting {'.'.join(fault.key)} of rpc_dbos.toml {fault.message}.",
+        domain="operator",
+        next_step=("fix_configuration", "Correct it, then start again; `mthds-rpc config` says where it is set."),
+        params={"component": "orchestrator"},
+    )
 
 
 def _no_worker() -> ProblemError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from orchestrators.contract import SettingFault
 
@@ -48,11 +49,16 @@ def resolved_url(settings: DbosSettings, state_dir: Path, environment: Mapping[s
     def value(match: re.Match[str]) -> str:
         if match[1] not in environment:
             raise SettingFault(("database_url",), f"names the variable {match[1]}, which is not set")
-        return environment[match[1]]
+        whole = match[0] == settings.database_url
+        # A part, such as a password, may hold what means something in a URL.
+        return environment[match[1]] if whole else quote(environment[match[1]], safe="")
 
     if not settings.database_url:
         return f"sqlite:///{state_dir / 'dbos' / 'runs.sqlite3'}"
-    return _VARIABLE.sub(value, settings.database_url)
+    url = _VARIABLE.sub(value, settings.database_url)
+    if not url.startswith(_SCHEMES):
+        raise SettingFault(("database_url",), "is no address of a database")
+    return url
 
 
 def sqlite_file(settings: DbosSettings, state_dir: Path, environment: Mapping[str, str]) -> Path | None:
