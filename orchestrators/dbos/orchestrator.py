@@ -11,12 +11,14 @@ from orchestrators.dbos.executors import Executors, executors_of
 from orchestrators.dbos.keeper import WorkerKeeper
 from orchestrators.dbos.ledger import DbosLedger
 from orchestrators.dbos.queue import RunQueue
+from orchestrators.dbos.reading import Kept
 from orchestrators.dbos.retention import Pruner
 from orchestrators.dbos.settings import DbosSettings, resolved_url
 from orchestrators.run_problems import run_id_taken
 from schemas.canonical import request_digest
 from schemas.problem import ProblemError, problem_error
-from schemas.runs import RunRecord, RunRequest, RunResult, StartAck
+from schemas.runs import RunRequest, RunResult, RunState, StartAck
+from schemas.times import iso_time
 
 
 def open_database(context: PluginContext) -> tuple[DbosSettings, Database]:
@@ -63,28 +65,26 @@ class DbosOrchestrator:
 
     async def start(self, run: RunRequest) -> StartAck:
         """Keep and queue a run; it is safe once this returns. The very same request again returns the same run."""
-        record, alive = await self._database.in_thread(self._start, run)
+        return await self._database.in_thread(self._start, run)
+
+    def _start(self, run: RunRequest) -> StartAck:
+        standing = self._database.write_now(self._keep, run, request_digest(run))
         return StartAck(
             pipeline_run_id=run.run_id,
             orchestration_mode=MODE,
-            state=record.state,
-            created_at=record.created_at,
-            worker_alive=alive,
+            state=standing.state,
+            created_at=iso_time(standing.created_at),
+            worker_alive=self._executors.any_alive(),
         )
 
-    def _start(self, run: RunRequest) -> tuple[RunRecord, bool]:
-        digest = request_digest(run)
-        record = self._database.write_now(self._keep, run, digest)
-        return record, self._executors.any_alive()
-
-    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> RunRecord:
+    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> Kept:
         if transitions.keep(connection, run, digest):
             self._queue.add(connection, run)
-        elif reading.digest(connection, run.run_id) != digest:
+            return Kept(digest, RunState.QUEUED, run.created_at)
+        kept = reading.kept(connection, run.run_id)
+        if kept.digest != digest:
             raise run_id_taken(run.run_id)
-        record = reading.record(connection, run.run_id, MODE)
-        assert record is not None
-        return record
+        return kept
 
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Start a run and wait for its end; cancelling this leaves the run going."""

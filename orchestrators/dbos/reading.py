@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,15 +24,25 @@ class Standing:
     event_count: int
 
 
+class Kept(NamedTuple):
+    """A run as `start` needs it: what it was asked to be, and how it stands."""
+
+    digest: str
+    state: RunState
+    created_at: float
+
+
 def record(connection: sa.Connection, run_id: str, mode: str) -> RunRecord | None:
     """The record of one run."""
     row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
     return None if row is None else _record(row, mode)
 
 
-def digest(connection: sa.Connection, run_id: str) -> str | None:
-    """What the run was asked to be."""
-    return connection.scalar(sa.select(runs.c.digest).where(runs.c.run_id == run_id))
+def kept(connection: sa.Connection, run_id: str) -> Kept:
+    """What was kept under an id that is there."""
+    row = connection.execute(sa.select(runs.c.digest, runs.c.state, runs.c.created_at).where(runs.c.run_id == run_id))
+    digest, state, created_at = row.one()
+    return Kept(digest, RunState(state), created_at)
 
 
 def page(connection: sa.Connection, query: RunQuery, mode: str) -> RunPage:

@@ -74,7 +74,7 @@ def test_the_second_run_of_an_id_is_not_kept(database: Database) -> None:
     kept(database)
 
     assert not database.write_now(transitions.keep, request(), "another digest")
-    assert database.read_now(reading.digest, "run-1") == "digest"
+    assert database.read_now(reading.kept, "run-1").digest == "digest"
 
 
 def test_a_run_that_completes_leaves_its_result_and_ordered_events(database: Database) -> None:
