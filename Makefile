@@ -1,6 +1,7 @@
 # make demo    run the shipped example through the real server; sets everything up first
 # make test    the whole suite, then the end-to-end tests on every other Python 3.11-3.13 that is here
 # make check   lint, format, types, import rules
+# make soak    the long crash campaign of docs/reliability.md; KILLS=220 SEED=1
 # make bench   the figures of benchmarks/README.md, measured against their peers
 # make fmt     mend what can be mended by itself
 # make clean   remove what the tools left behind; the environments stay
@@ -8,8 +9,10 @@
 # PYTHON=/path/to/python chooses the Python of .venv; else it is the newest of 3.11-3.13 that is here.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test end-to-end check bench fmt clean
+.PHONY: demo test end-to-end check soak bench fmt clean
 
+KILLS ?= 220
+SEED ?= 1
 PYTHON ?= $(shell scripts/pythons | sed -n '1s/^[^ ]* //p')
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -37,6 +40,9 @@ check: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+soak: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.fault.soak --kills $(KILLS) --seed $(SEED)
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks.run

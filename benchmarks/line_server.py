@@ -24,6 +24,17 @@ class LineServer:
         self._stdout = process.stdout.fileno()
         self._left_over = b""
 
+    @property
+    def pid(self) -> int:
+        """The process that was spawned."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the stream, and wait until the server has ended with everything it keeps."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
     def ask(self, line: bytes) -> bytes:
         """Send one line and wait for the line that comes back."""
         self.send(line)

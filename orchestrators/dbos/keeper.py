@@ -37,13 +37,16 @@ class WorkerKeeper:
         pause_s = _FIRST_PAUSE_S
         while True:
             began = time.monotonic()
-            status = await self._run_one()
+            try:
+                status: int | str = await self._run_one()
+            except OSError as error:
+                status = error.strerror or "an error of the system"
             if status == _CONFIGURATION_FAULT:
                 self._logger.error("a worker cannot begin, for the reason above; runs wait until that is mended")
                 return
             if time.monotonic() - began > _WELL_S:
                 pause_s = _FIRST_PAUSE_S
-            self._logger.warning("a worker ended with status %s; the next one starts in %g s", status, pause_s)
+            self._logger.warning("a worker ended (%s); the next one starts in %g s", status, pause_s)
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

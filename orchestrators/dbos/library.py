@@ -4,8 +4,10 @@ import json
 import logging
 from typing import Any, NoReturn
 
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, error
 from dbos import _serialization as serialization
+
+NoSuchWorkflow = error.DBOSNonExistentWorkflowError
 
 APPLICATION = "mthds-rpc"
 QUEUE = "mthds-runs"
@@ -14,15 +16,7 @@ WIRE_VERSION = "1"
 """What DBOS calls the application's version: workers take up the runs of this one. It changes with the shape of a
 queued request, never with a release."""
 
-
-class _AsciiJson(serialization.DBOSPortableJSONSerializer):
-    """DBOS's portable JSON, in ASCII: half a surrogate pair survives, which no database would take as it is."""
-
-    def serialize(self, value: Any) -> str:
-        return json.dumps(value, separators=(",", ":"))
-
-
-JSON = _AsciiJson()
+JSON = serialization.DBOSPortableJSONSerializer()
 
 
 class PickleRefused(Exception):
@@ -34,7 +28,13 @@ def _refuse_pickle(_: object, serialized_data: Any) -> NoReturn:
     raise PickleRefused("a row of the database holds a pickle, which is never read")
 
 
+def _ascii_json(_: object, value: Any) -> str:
+    # In ASCII half a surrogate pair survives, which no database takes as it is.
+    return json.dumps(value, separators=(",", ":"))
+
+
 serialization.DefaultSerializer.deserialize = _refuse_pickle  # type: ignore[assignment,method-assign]
+serialization.DBOSPortableJSONSerializer.serialize = _ascii_json  # type: ignore[assignment,method-assign]
 
 _logger = logging.getLogger("dbos")
 _logger.setLevel(logging.WARNING)
@@ -53,4 +53,15 @@ def hush() -> None:
     _logger.setLevel(logging.CRITICAL)
 
 
-__all__ = ["APPLICATION", "DBOS", "JSON", "QUEUE", "WIRE_VERSION", "WORKFLOW", "DBOSClient", "hush", "log_through_root"]
+__all__ = [
+    "APPLICATION",
+    "DBOS",
+    "JSON",
+    "QUEUE",
+    "WIRE_VERSION",
+    "WORKFLOW",
+    "DBOSClient",
+    "NoSuchWorkflow",
+    "hush",
+    "log_through_root",
+]

@@ -1,13 +1,24 @@
 """The queue that DBOS keeps: where runs wait, and how they get back there."""
 
+import logging
 from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
 from orchestrators.dbos.database import Database
-from orchestrators.dbos.library import APPLICATION, JSON, QUEUE, WIRE_VERSION, WORKFLOW, DBOSClient
+from orchestrators.dbos.library import (
+    APPLICATION,
+    JSON,
+    QUEUE,
+    WIRE_VERSION,
+    WORKFLOW,
+    DBOSClient,
+    NoSuchWorkflow,
+)
 from orchestrators.dbos.tables import queued
 from schemas.runs import RunRequest
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 200
 
@@ -45,7 +56,11 @@ class RunQueue:
     async def put_back(self, run_ids: Sequence[str]) -> None:
         """Let the next worker take these runs up again."""
         for some in _slices(run_ids):
-            await self._database.in_thread(self._client.resume_workflows, some, queue_name=QUEUE)
+            try:
+                await self._database.in_thread(self._client.resume_workflows, some, queue_name=QUEUE)
+            except NoSuchWorkflow:
+                # Somebody deleted one meanwhile; DBOS then resumes none of them, and the next look finds the others.
+                logger.info("a run to be put back is gone")
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         """Remove these runs for good."""

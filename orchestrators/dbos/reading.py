@@ -1,6 +1,7 @@
 """What is read of runs. Nothing here changes any."""
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +9,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from orchestrators.dbos.tables import events as events_table
-from orchestrators.dbos.tables import results, runs
+from orchestrators.dbos.tables import results, runs, writable
+from schemas.params import RUN_ID_PATTERN
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunState
 from schemas.times import iso_time
@@ -51,7 +53,7 @@ def page(connection: sa.Connection, query: RunQuery, mode: str) -> RunPage:
     if query.state is not None:
         select = select.where(runs.c.state == query.state)
     if query.method is not None:
-        select = select.where(runs.c.method == query.method)
+        select = select.where(runs.c.method == writable(query.method))
     if query.since is not None:
         select = select.where(runs.c.created_at >= query.since)
     before = _place(query.cursor)
@@ -111,6 +113,6 @@ def _place(cursor: str | None) -> tuple[float, str] | None:
     """Where a page begins; a cursor that is none of ours begins at the newest."""
     at, _, run_id = (cursor or "").partition(":")
     try:
-        return (float(at), run_id) if run_id else None
+        return (float(at), run_id) if re.fullmatch(RUN_ID_PATTERN, run_id) else None
     except ValueError:
         return None

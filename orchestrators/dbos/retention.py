@@ -33,6 +33,8 @@ class Pruner:
             old = runs.c.finished_at < time.time() - keep_s
             pruned += await self._prune(old)
         if keep_runs is not None:
+            if keep_runs < 0:
+                raise ValueError("nobody keeps fewer than no runs")
             border = await self._border(keep_runs)
             if border is not None:
                 pruned += await self._prune(sa.tuple_(runs.c.created_at, runs.c.run_id) <= border)

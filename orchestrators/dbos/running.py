@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from orchestrators.dbos import transitions
 from orchestrators.dbos.database import Database
-from orchestrators.dbos.transitions import Claim, ClaimLost
+from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
 from orchestrators.pool import SHARED, EnginePool, Lane
 from orchestrators.run_problems import run_cancelled
 from schemas.problem import NextStep, Problem, ProblemError
@@ -170,7 +170,7 @@ class Runner:
         kept = self._redact(result)
         claim = story.active.claim
         with anyio.CancelScope(shield=True):
-            await self.surely(transitions.end, claim, told, state, events, masked, kept, time.time())
+            await self.surely(transitions.end, claim, told, state, events, story.pipes, masked, kept, time.time())
 
     async def surely(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write, however long the database is away."""
@@ -196,6 +196,7 @@ class _Story:
         self.active = active
         self.told = active.claim.event_count
         """How many events the run has in the database."""
+        self.pipes = Pipes()
         self._runner = runner
         self._events: list[RunEvent] = []
         self._came = anyio.Event()
@@ -203,6 +204,7 @@ class _Story:
     def take(self, event: RunEvent) -> None:
         """An `EventSink`."""
         self._events.append(self._runner.redacted(event, self.active.claim.attempt))
+        self.pipes = Pipes(event.started, event.ended)
         self._came.set()
 
     def pending(self) -> list[RunEvent]:

@@ -2,6 +2,12 @@
 
 import sqlalchemy as sa
 
+
+def writable(text: str) -> str:
+    """A text as every database takes it: half a surrogate pair, and NUL, become question marks."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 SCHEMA = "mthds_rpc"
 """The Postgres schema; SQLite has none, so there the tables' names say whose they are."""
 

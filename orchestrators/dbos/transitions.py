@@ -7,13 +7,13 @@ a step of another one raises `ClaimLost`. So a run ends once, whoever believes t
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrators.dbos.tables import events as events_table
-from orchestrators.dbos.tables import results, runs
+from orchestrators.dbos.tables import results, runs, writable
 from orchestrators.run_problems import run_cancelled, run_lost, run_timed_out
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunRequest, RunState
@@ -36,6 +36,13 @@ class Claim:
     """How many events the run had when this attempt had begun."""
 
 
+class Pipes(NamedTuple):
+    """How many pipes an attempt has started and ended."""
+
+    started: int = 0
+    ended: int = 0
+
+
 def keep(connection: sa.Connection, run: RunRequest, digest: str) -> bool:
     """Write down a new run; false where its id is there already."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -43,18 +50,13 @@ def keep(connection: sa.Connection, run: RunRequest, digest: str) -> bool:
         "run_id": run.run_id,
         "digest": digest,
         "state": RunState.QUEUED,
-        "method": _writable(run.method.name),
-        "pipe": run.pipe_code,
+        "method": None if run.method.name is None else writable(run.method.name),
+        "pipe": None if run.pipe_code is None else writable(run.pipe_code),
         "created_at": run.created_at,
         "deadline": run.deadline,
     }
     insert = dialect.insert(runs).values(values).on_conflict_do_nothing().returning(runs.c.run_id)
     return connection.execute(insert).scalar_one_or_none() is not None
-
-
-def _writable(text: str | None) -> str | None:
-    """A name as a database takes it: a file's may hold bytes that are no text."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def begin(connection: sa.Connection, run: RunRequest, executor: str, max_attempts: int, now: float) -> Claim | None:
@@ -102,15 +104,14 @@ def end(
     told: int,
     state: RunState,
     events: Sequence[RunEvent],
+    pipes: Pipes,
     problem: Problem | None,
     result: dict[str, Any] | None,
     now: float,
 ) -> None:
     """End a run with its last events, after `told` ones, and what came of it. Raises `ClaimLost`."""
-    last = events[-1] if events else None
     ended = _ended(claim.run_id, state, problem, now, claim.attempt)
-    if last is not None:
-        ended = ended.model_copy(update={"started": last.started, "ended": last.ended})
+    ended = ended.model_copy(update=pipes._asdict())
     _change(connection, claim.run_id, _end_values(state, problem, now), [*events, ended], claim, told)
     if result is not None:
         connection.execute(results.insert().values(run_id=claim.run_id, result=json.dumps(result)))

@@ -148,11 +148,11 @@ class MemoryLedger:
         return self._entry(run_id).record.model_copy()
 
     async def list(self, query: RunQuery) -> RunPage:
-        """Newest first; the cursor is the run id the page before ended with."""
+        """Newest first; the cursor is the run id the page before ended with, one of no known run begins anew."""
         entries = [entry for entry in reversed(self._entries.values()) if _matches(entry, query)]
         if query.cursor is not None:
             ids = [entry.record.pipeline_run_id for entry in entries]
-            entries = entries[ids.index(query.cursor) + 1 :] if query.cursor in ids else []
+            entries = entries[ids.index(query.cursor) + 1 :] if query.cursor in ids else entries
         page = entries[: query.limit]
         more = len(entries) > len(page)
         return RunPage(

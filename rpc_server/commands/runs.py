@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import anyio
@@ -14,13 +16,14 @@ from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.output import explain_error, print_json, table
 from rpc_server.config import load_settings
 from rpc_server.dispatch import Call
+from rpc_server.documents import ConfigurationFault
 from rpc_server.errors import problem_to_rpc_error
 from rpc_server.methods import runs as wire
 from rpc_server.methods.services import Services, mode_of_reading
 from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
-from rpc_server.server import log_to_stderr
-from schemas.params import RunRef, RunResultParams, RunsListParams, RunWatchParams
+from rpc_server.server import first_fault, log_to_stderr
+from schemas.params import RUN_ID_PATTERN, RunRef, RunResultParams, RunsListParams, RunWatchParams
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunState
 
@@ -59,25 +62,53 @@ def run(arguments: list[str]) -> int:
             except ProblemError as error:
                 return _refused(error)
 
-    return anyio.run(act)
+    try:
+        return anyio.run(act)
+    except* ConfigurationFault as group:
+        fault = first_fault(group)
+        raise fault from None
 
 
 def _parser() -> argparse.ArgumentParser:
     options = parser("runs", _DESCRIPTION, _EPILOG)
     options.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    options.add_argument("run_id", nargs="?", metavar="RUN", help="the run's id; not for list and prune")
+    options.add_argument("run_id", nargs="?", type=_run_id, metavar="RUN", help="the run's id; not for list and prune")
     options.add_argument("--json", action="store_true", help="print JSON, a line for each event")
     options.add_argument("--state", choices=[state.value for state in RunState], help="list: runs in this state alone")
     options.add_argument("--method", metavar="PATH", help="list: runs of this method alone, as its caller named it")
     options.add_argument("--since", type=_seconds, metavar="AGE", help="list: runs of the last 90s, 30m, 2h, 7d")
-    options.add_argument("--limit", type=int, default=50, metavar="N", help="list: how many at most; 50 unless given")
+    options.add_argument(
+        "--limit", type=_count, default=50, metavar="N", help="list: how many at most; 50 unless given"
+    )
     options.add_argument("--cursor", metavar="TEXT", help="list: go on where the list before ended")
-    options.add_argument("--after", type=int, default=0, metavar="N", help="watch: events after that number")
-    options.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="result: wait that long for it")
+    options.add_argument("--after", type=_count, default=0, metavar="N", help="watch: events after that number")
+    options.add_argument("--wait", type=_duration, default=0.0, metavar="SECONDS", help="result: wait that long for it")
     options.add_argument("--older-than", type=_seconds, metavar="AGE", help="prune: runs that ended that long ago")
-    options.add_argument("--keep", type=int, metavar="N", help="prune: all but the newest N that have ended")
+    options.add_argument("--keep", type=_count, metavar="N", help="prune: all but the newest N that have ended")
     add_settings_flags(options)
     return options
+
+
+def _run_id(text: str) -> str:
+    if not re.fullmatch(RUN_ID_PATTERN, text):
+        raise argparse.ArgumentTypeError("no run can have this id: letters, digits, `_` and `-`, at most 128")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of something")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not (seconds >= 0 and isfinite(seconds)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds")
+    return seconds
 
 
 def _seconds(text: str) -> float:
@@ -85,7 +116,7 @@ def _seconds(text: str) -> float:
         seconds = float(text[:-1]) * _UNITS[text[-1:]]
     except (KeyError, ValueError):
         raise argparse.ArgumentTypeError(f"'{text}' is no age; give one such as 90s, 30m, 2h or 7d") from None
-    if not seconds >= 0:
+    if not (seconds >= 0 and isfinite(seconds)):
         raise argparse.ArgumentTypeError(f"'{text}' is no age")
     return seconds
 
@@ -161,9 +192,7 @@ def _print_record(record: dict[str, Any], as_json: bool) -> None:
 
 
 async def _watch(services: Services, chosen: argparse.Namespace) -> int:
-    params = RunWatchParams(
-        run_id=chosen.run_id, after=max(chosen.after, 0), orchestration_mode=chosen.orchestration_mode
-    )
+    params = RunWatchParams(run_id=chosen.run_id, after=chosen.after, orchestration_mode=chosen.orchestration_mode)
     if chosen.json:
         end = await wire.watch(services, Call(None, "runs/watch", progress=_print_event), params)
     else:
@@ -184,9 +213,7 @@ def _print_event(event: RunEvent) -> None:
 
 
 async def _result(services: Services, chosen: argparse.Namespace) -> int:
-    params = RunResultParams(
-        run_id=chosen.run_id, wait_s=max(chosen.wait, 0.0), orchestration_mode=chosen.orchestration_mode
-    )
+    params = RunResultParams(run_id=chosen.run_id, wait_s=chosen.wait, orchestration_mode=chosen.orchestration_mode)
     print_json(await wire.result(services, _CALL, params))
     return 0
 

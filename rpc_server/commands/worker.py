@@ -4,10 +4,8 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from functools import partial
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
@@ -76,7 +74,11 @@ def _stop_when_told(tasks: TaskGroup, stop: anyio.Event, until_stdin_ends: bool)
 
 async def _stop_at_end_of_stdin(stop: anyio.Event) -> None:
     """The owner's end closes the pipe, however it ends."""
-    await anyio.to_thread.run_sync(partial(os.read, 0, 1), abandon_on_cancel=True)
+    data = b"."
+    while data:
+        # Not in a thread: one that reads cannot be told to stop, and would hold the process's end up.
+        await anyio.wait_readable(0)
+        data = os.read(0, 4096)
     stop.set()
 
 

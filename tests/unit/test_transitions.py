@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from orchestrators.dbos import reading, transitions
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.tables import runs
-from orchestrators.dbos.transitions import Claim, ClaimLost
+from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
 from schemas.method_source import MethodSource
 from schemas.runs import RunEvent, RunRecord, RunRequest, RunState
 
@@ -64,6 +64,7 @@ def end(database: Database, claim: Claim, told: int | None = None) -> None:
         claim.event_count if told is None else told,
         RunState.COMPLETED,
         [],
+        Pipes(started=1, ended=1),
         None,
         {"output": 1},
         time.time(),

@@ -1,0 +1,326 @@
+"""Runs in the mode `dbos` through the real server: kept, run by workers, found again by whoever asks."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundles import GREETING, SEQUENCE
+from tests.support.cli import run_cli
+from tests.support.client import RpcClient
+from tests.support.durable import (
+    WAIT,
+    code_of,
+    durable,
+    events_of,
+    greeting,
+    new_id,
+    output_of,
+    progress_of,
+    start,
+    without_workers,
+)
+from tests.support.ledgers import Order, until, write_settings
+from tests.support.mthds_server import serve
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[RpcClient]:
+    """One durable server for the tests that leave it as it was."""
+    with durable(home, "--config", str(write_settings(home, poll_s=0.05))) as client:
+        yield client
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    return Order("until", tmp_path / "run")
+
+
+def test_a_run_that_is_started_is_acknowledged_and_run_by_the_server_s_own_worker(server: RpcClient) -> None:
+    ack = server.result("start", greeting())
+    result = server.result("runs/result", {"run_id": ack["pipeline_run_id"], **WAIT})
+    record = server.result("runs/get", {"run_id": ack["pipeline_run_id"]})
+
+    assert (ack["orchestration_mode"], ack["state"]) == ("dbos", "QUEUED")
+    assert result["output"] == {"text": "Hello Ann"}
+    assert (record["state"], record["attempt"]) == ("COMPLETED", 1)
+    assert ack["created_at"] == result["created_at"] == record["created_at"]
+
+
+def test_the_same_start_again_is_the_same_run_and_another_one_is_refused(server: RpcClient) -> None:
+    params = greeting()
+    first = server.result("start", params)
+    output_of(server, params["run_id"])
+
+    again = server.result("start", params)
+    error = server.error("start", {**params, "inputs": {"name": "Bob"}})
+
+    assert (again["created_at"], again["state"]) == (first["created_at"], "COMPLETED")
+    assert code_of(error) == (-32602, "request.idempotency_conflict")
+    assert len(events_of(server, params["run_id"])) == 4
+
+
+def test_many_starts_of_one_run_at_once_are_one_run(server: RpcClient, order: Order) -> None:
+    params = order.params(run_id=new_id())
+    order.let_go()
+
+    calls = [server.request("start", params) for _ in range(20)]
+
+    acks = [server.answer(call)["result"] for call in calls]
+    assert len({ack["created_at"] for ack in acks}) == 1
+    assert output_of(server, params["run_id"]) == {"text": "until"}
+    assert order.times_begun == 1
+
+
+def test_an_invalid_method_is_refused_and_nothing_is_kept(server: RpcClient) -> None:
+    broken = greeting(mthds_contents=[GREETING.replace('output = "Text"', 'output = "Txet"')])
+    missing = greeting(pipe_code="nowhere")
+
+    refused = [code_of(server.error("start", params)) for params in (broken, missing)]
+
+    assert refused == [(-31010, "method.invalid"), (-32602, "request.pipe_not_found")]
+    for params in (broken, missing):
+        assert code_of(server.error("runs/get", {"run_id": params["run_id"]})) == (-31050, "run.not_found")
+
+
+def test_a_run_is_followed_and_read_by_a_second_server_at_the_same_time(
+    home: Path, server: RpcClient, order: Order
+) -> None:
+    ref = {"run_id": start(server, order.params()), "orchestration_mode": "dbos"}
+    with serve(home) as second:
+        watch = second.request("runs/watch", {**ref, "_meta": {"progressToken": "live"}})
+        second.wait_until(lambda: len(progress_of(second, "live")) >= 2, "the run to begin")
+        order.let_go()
+        end = second.answer(watch)["result"]
+        live = progress_of(second, "live")
+        result = second.result("runs/result", ref)
+
+    assert (end["state"], end["last_seq"]) == ("COMPLETED", 4)
+    assert [event["kind"] for event in live] == ["run_started", "pipe_started", "pipe_completed", "run_ended"]
+    assert [event["seq"] for event in live] == [1, 2, 3, 4]
+    assert live == events_of(server, ref["run_id"])
+    assert result == server.result("runs/result", ref)
+
+
+def test_execute_waits_for_its_run_and_tells_of_its_progress(server: RpcClient) -> None:
+    params = {"mthds_contents": [SEQUENCE], "inputs": {"word": "hey"}, "_meta": {"progressToken": "execute"}}
+
+    result = server.result("execute", params)
+
+    events = progress_of(server, "execute")
+    assert (result["output"], result["orchestration_mode"]) == ({"text": "hey!!!"}, "dbos")
+    assert [event["seq"] for event in events] == list(range(1, 11))
+    assert (events[0]["kind"], events[-1]["kind"]) == ("run_started", "run_ended")
+
+
+def test_a_wait_budget_that_is_spent_answers_with_what_to_call_next(server: RpcClient, order: Order) -> None:
+    result = server.result("execute", order.params(run_id=new_id(), wait_s=0.2))
+    order.let_go()
+
+    following = server.result(result["next_call"]["method"], result["next_call"]["params"])
+
+    assert result["state"] in ("QUEUED", "RUNNING")
+    assert following["pipeline_run_id"] == result["pipeline_run_id"]
+    assert following["output"] == {"text": "until"}
+
+
+def test_a_cancelled_execute_cancels_its_run(server: RpcClient, order: Order) -> None:
+    params = order.params(run_id=new_id())
+    call = server.request("execute", params)
+    until(lambda: order.has_begun, "the run to begin")
+
+    server.notify("$/cancelRequest", {"id": call})
+
+    assert server.answer(call)["error"]["code"] == -32800
+    assert server.result("runs/get", {"run_id": params["run_id"]})["state"] == "CANCELLED"
+
+
+def test_a_server_of_another_mode_finds_and_lists_durable_runs_after_its_own(home: Path, server: RpcClient) -> None:
+    kept = [start(server, greeting()) for _ in range(3)]
+    for run_id in kept:
+        output_of(server, run_id)
+
+    with without_workers(home) as direct:
+        own = [greeting(), greeting()]
+        for params in own:
+            direct.result("execute", params)
+        record = direct.result("runs/get", {"run_id": kept[0]})
+        pages: list[list[str]] = []
+        cursor: str | None = None
+        while cursor is not None or not pages:
+            page = direct.result("runs/list", {"limit": 2, **({"cursor": cursor} if cursor else {})})
+            pages.append([run["pipeline_run_id"] for run in page["runs"]])
+            cursor = page.get("next_cursor")
+        output = output_of(direct, kept[0])
+
+    listed = [run_id for page in pages for run_id in page]
+    assert (record["orchestration_mode"], record["state"]) == ("dbos", "COMPLETED")
+    assert output == {"text": "Hello Ann"}
+    assert listed[:5] == [own[1]["run_id"], own[0]["run_id"], *reversed(kept)]
+    assert len(listed) == len(set(listed))
+
+
+def test_execute_is_refused_where_no_worker_is_alive_and_start_is_not(tmp_path: Path) -> None:
+    params = greeting(orchestration_mode="dbos")
+    with without_workers(tmp_path) as client:
+        error = client.error("execute", params)
+        unknown = client.error("runs/get", {"run_id": params["run_id"], "orchestration_mode": "dbos"})
+        ack = client.result("start", params)
+
+    assert code_of(error) == (-31084, "runtime.unavailable")
+    assert "mthds-rpc worker" in error["data"]["next_step"]["detail"]
+    assert code_of(unknown) == (-31050, "run.not_found")
+    assert (ack["state"], ack["worker_alive"]) == ("QUEUED", False)
+
+
+def test_python_is_refused_by_start_where_it_is_not_allowed(tmp_path: Path, order: Order) -> None:
+    with serve(tmp_path, "--allow-override") as client:
+        error = client.error("start", order.params(run_id=new_id(), orchestration_mode="dbos"))
+        kept = client.result("runs/list", {"orchestration_mode": "dbos"})["runs"]
+
+    assert code_of(error) == (-31060, "pipelex.deployment.custom_code_requires_sandbox")
+    assert kept == []
+
+
+def test_a_worker_of_a_mode_without_workers_ends_at_once_with_one_line(tmp_path: Path) -> None:
+    done = run_cli(tmp_path, "worker", "--orchestration-mode", "direct")
+
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.count("\n") == 1
+    assert "'direct'" in done.stderr
+    assert "dbos" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "key"),
+    [
+        ("serve", "workers = 0", "workers"),
+        ("serve", "poll_s = -1", "poll_s"),
+        ("serve", "lease_s = inf", "lease_s"),
+        ("serve", "concurrency = 1.5", "concurrency"),
+        ("serve", 'database_url = "mysql://x"', "database_url"),
+        ("serve", 'database_url = "sqlite:///near.sqlite3"', "database_url"),
+        ("serve", "[rpc_dbos.retention]\nmax_runs = -1", "retention.max_runs"),
+        ("serve", "worker = 2", "worker"),
+        ("worker", "workers = 0", "workers"),
+        ("runs list", 'database_url = "mysql://x"', "database_url"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_with_file_line_and_key(
+    tmp_path: Path, command: str, setting: str, key: str
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(f"[rpc_dbos]\n{setting}\n")
+    line = len(file.read_text().splitlines())
+    asked = '{"jsonrpc":"2.0","id":1,"method":"models"}\n'
+
+    done = run_cli(tmp_path, *command.split(), "--config", str(file), stdin=asked)
+
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.count("\n") == 1
+    assert f"own.toml:{line}: " in done.stderr
+    assert f"{key}: " in done.stderr
+
+
+def test_kept_runs_are_listed_shown_followed_and_read_from_the_command_line(home: Path, server: RpcClient) -> None:
+    run_id = start(server, {"mthds_contents": [SEQUENCE], "inputs": {"word": "hey"}})
+    output_of(server, run_id)
+
+    as_text = {action: run_cli(home, "runs", action, run_id) for action in ("show", "watch", "result", "cancel")}
+    listed = run_cli(home, "runs", "list", "--since", "1h")
+    as_json = {action: run_cli(home, "runs", action, run_id, "--json") for action in ("show", "watch")}
+    listed_json = run_cli(home, "runs", "list", "--json", "--limit", "1", "--orchestration-mode", "dbos")
+
+    assert {done.returncode for done in [*as_text.values(), listed, *as_json.values(), listed_json]} == {0}
+    assert "COMPLETED" in as_text["show"].stdout
+    assert as_text["watch"].stdout == f"{run_id} COMPLETED\n"
+    assert json.loads(as_text["result"].stdout)["output"] == {"text": "hey!!!"}
+    assert "COMPLETED" in as_text["cancel"].stdout
+    assert listed.stdout.startswith("RUN")
+    assert run_id in listed.stdout
+    assert json.loads(as_json["show"].stdout) == server.result("runs/get", {"run_id": run_id})
+    events = [json.loads(line) for line in as_json["watch"].stdout.splitlines()]
+    assert events == events_of(server, run_id)
+    page = json.loads(listed_json.stdout)
+    assert [run["pipeline_run_id"] for run in page["runs"]] == [run_id]
+
+
+def test_a_run_is_cancelled_from_the_command_line(home: Path, server: RpcClient, order: Order) -> None:
+    run_id = start(server, order.params())
+    until(lambda: order.has_begun, "the run to begin")
+
+    unfinished = run_cli(home, "runs", "result", run_id)
+    cancelled = run_cli(home, "runs", "cancel", run_id, "--json")
+    watched = run_cli(home, "runs", "watch", run_id)
+    result = run_cli(home, "runs", "result", run_id)
+
+    assert unfinished.returncode == 1
+    assert json.loads(unfinished.stdout)["error"]["data"]["code"] == "run.not_finished"
+    assert (cancelled.returncode, json.loads(cancelled.stdout)["state"]) == (0, "CANCELLED")
+    assert (watched.returncode, watched.stdout) == (1, f"{run_id} CANCELLED\n")
+    assert json.loads(result.stdout)["error"]["data"]["code"] == "run.cancelled"
+    assert server.result("runs/get", {"run_id": run_id})["state"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("action", ["show", "watch", "result", "cancel"])
+def test_a_stranger_among_runs_ends_with_1_and_says_so(home: Path, server: RpcClient, action: str) -> None:
+    done = run_cli(home, "runs", action, "nobody", "--orchestration-mode", "dbos")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["data"]["code"] == "run.not_found"
+    assert "[run.not_found]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["forget"],
+        ["show"],
+        ["list", "some-run"],
+        ["prune", "some-run"],
+        ["prune"],
+        ["list", "--since", "yesterday"],
+        ["list", "--state", "DONE"],
+        ["list", "--limit", "many"],
+        ["result", "some-run", "--wait", "nan"],
+        ["prune", "--keep", "-1"],
+        ["prune", "--older-than", "nand"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_of_runs_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = run_cli(tmp_path, "runs", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("run_id", ["not/an/id", "x" * 200])
+def test_an_id_that_no_run_can_have_is_refused_in_a_line_or_two(tmp_path: Path, run_id: str) -> None:
+    done = run_cli(tmp_path, "runs", "show", run_id)
+
+    assert done.returncode == 2
+    assert "no run can have this id" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\x00b", "\N{GRINNING FACE}"])
+def test_any_text_goes_through_a_durable_run(server: RpcClient, text: str) -> None:
+    assert server.result("execute", greeting(text))["output"] == {"text": f"Hello {text}"}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"cursor": "dbos/1:\ud800"}, {"cursor": "dbos/1:\x00"}, {"method": "\ud800"}, {"cursor": "dbos/nonsense"}],
+    ids=["half a character", "a zero byte", "half a character as the method", "nonsense"],
+)
+def test_a_list_that_is_asked_for_with_odd_text_is_answered(server: RpcClient, params: dict[str, str]) -> None:
+    assert isinstance(server.result("runs/list", params)["runs"], list)
