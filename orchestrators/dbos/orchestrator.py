@@ -3,32 +3,22 @@
 import anyio.from_thread
 import sqlalchemy as sa
 
-from orchestrators.contract import EventSink, PluginContext, SettingFault
+from orchestrators.contract import EventSink, PluginContext
 from orchestrators.dbos import MODE, reading, transitions
 from orchestrators.dbos.changes import Changes
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.executors import Executors, executors_of
 from orchestrators.dbos.keeper import WorkerKeeper
 from orchestrators.dbos.ledger import DbosLedger
+from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.reading import Kept
 from orchestrators.dbos.retention import Pruner
-from orchestrators.dbos.settings import DbosSettings, resolved_url
 from orchestrators.run_problems import run_id_taken
 from schemas.canonical import request_digest
 from schemas.problem import ProblemError, problem_error
 from schemas.runs import RunRequest, RunResult, RunState, StartAck
 from schemas.times import iso_time
-
-
-def open_database(context: PluginContext) -> tuple[DbosSettings, Database]:
-    """The settings and the open database of a process. Blocks. Raises `ProblemError`."""
-    settings = DbosSettings.of(context.settings)
-    try:
-        url = resolved_url(settings, context.state_dir, context.environment)
-    except SettingFault as fault:
-        raise _misconfigured(fault) from fault
-    return settings, Database.open(url)
 
 
 def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
@@ -101,17 +91,6 @@ class DbosOrchestrator:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
-
-
-def _misconfigured(fault: SettingFault) -> ProblemError:
-    return problem_error(
-        "runtime.misconfigured",
-        "The runtime is misconfigured",
-        f"The setting {'.'.join(fault.key)} of rpc_dbos.toml {fault.message}.",
-        domain="operator",
-        next_step=("fix_configuration", "Correct it, then start again; `mthds-rpc config` says where it is set."),
-        params={"component": "orchestrator"},
-    )
 
 
 def _no_worker() -> ProblemError:

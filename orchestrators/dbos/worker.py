@@ -19,7 +19,7 @@ from orchestrators.dbos import transitions
 from orchestrators.dbos.executors import Executors, executors_of, new_executor_id
 from orchestrators.dbos.library import APPLICATION, DBOS, JSON, QUEUE, WIRE_VERSION, WORKFLOW, hush, log_through_root
 from orchestrators.dbos.maintenance import Maintenance
-from orchestrators.dbos.orchestrator import open_database
+from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
 from orchestrators.dbos.running import Runner
