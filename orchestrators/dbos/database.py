@@ -5,10 +5,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -42,6 +43,8 @@ class Database:
         self.file = file
         """The SQLite file; None for a server."""
         self._threads: anyio.CapacityLimiter | None = None
+        self._writes: list[_Write] = []
+        self._turn = anyio.Lock()
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -62,8 +65,24 @@ class Database:
         return cls(engine, file)
 
     async def write(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in a transaction that is committed when it returns. Raises `ProblemError`."""
-        return await self.in_thread(lambda: self.write_now(work, *args, **kwargs))
+        """Run `work` in a transaction that is committed when this returns. Raises `ProblemError`.
+
+        SQLite has one writer at a time, and waiting for it is coarse: what this process has to write meanwhile shares
+        the next transaction, each in a savepoint of its own.
+        """
+        if self.file is None:
+            return await self.in_thread(lambda: self.write_now(work, *args, **kwargs))
+        job = _Write(lambda connection: work(connection, *args, **kwargs))
+        self._writes.append(job)
+        try:
+            async with self._turn:
+                if job in self._writes:
+                    writes, self._writes = self._writes, []
+                    await self.in_thread(self._write_all, writes)
+        finally:
+            if job in self._writes:
+                self._writes.remove(job)
+        return cast("T", job.outcome())
 
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work`, which only reads. Raises `ProblemError`."""
@@ -86,6 +105,14 @@ class Database:
         with self.engine.connect() as connection:
             return work(connection, *args, **kwargs)
 
+    def _write_all(self, writes: Sequence["_Write"]) -> None:
+        try:
+            self.write_now(_each_by_itself, writes)
+        except SQLAlchemyError as error:
+            failure = database_failure(error)
+            for write in writes:
+                write.error = write.error or failure
+
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what blocks on the database in a thread of its own. Raises `ProblemError`."""
         if self._threads is None:
@@ -98,6 +125,34 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+@dataclass(eq=False)
+class _Write:
+    """Something to write, and what came of it."""
+
+    work: Callable[[sa.Connection], Any]
+    result: Any = None
+    error: Exception | None = None
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def _each_by_itself(connection: sa.Connection, writes: Sequence[_Write]) -> None:
+    """Do all of them; one that fails leaves no trace, unless the database itself did."""
+    for write in writes:
+        try:
+            with connection.begin_nested():
+                write.result = write.work(connection)
+        except SQLAlchemyError as error:
+            if not isinstance(error, _OUR_FAULTS):
+                raise
+            write.error = error
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits for this write
+            write.error = error
 
 
 def _create_private(file: Path) -> None:

@@ -55,26 +55,25 @@ class DbosOrchestrator:
 
     async def start(self, run: RunRequest) -> StartAck:
         """Keep and queue a run; it is safe once this returns. The very same request again returns the same run."""
-        return await self._database.in_thread(self._start, run)
-
-    def _start(self, run: RunRequest) -> StartAck:
-        standing = self._database.write_now(self._keep, run, request_digest(run))
+        digest = request_digest(run)
+        kept, alive = await self._database.write(lambda connection: self._keep(connection, run, digest))
         return StartAck(
             pipeline_run_id=run.run_id,
             orchestration_mode=MODE,
-            state=standing.state,
-            created_at=iso_time(standing.created_at),
-            worker_alive=self._executors.any_alive(),
+            state=kept.state,
+            created_at=iso_time(kept.created_at),
+            worker_alive=alive,
         )
 
-    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> Kept:
+    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> tuple[Kept, bool]:
+        alive = self._executors.any_alive()
         if transitions.keep(connection, run, digest):
             self._queue.add(connection, run)
-            return Kept(digest, RunState.QUEUED, run.created_at)
+            return Kept(digest, RunState.QUEUED, run.created_at), alive
         kept = reading.kept(connection, run.run_id)
         if kept.digest != digest:
             raise run_id_taken(run.run_id)
-        return kept
+        return kept, alive
 
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Start a run and wait for its end; cancelling this leaves the run going."""

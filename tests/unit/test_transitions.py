@@ -1,10 +1,12 @@
 """The steps in the life of a durable run, on a real SQLite file."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 import sqlalchemy as sa
 
@@ -205,6 +207,46 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
         database.write_now(fails)
 
     assert database.read_now(reading.record, "run-1", "dbos") is None
+
+
+@pytest.mark.anyio
+async def test_writes_that_come_together_are_each_kept_or_refused_by_themselves(database: Database) -> None:
+    refused: list[str] = []
+
+    async def write(number: int) -> None:
+        def work(connection: sa.Connection) -> None:
+            transitions.keep(connection, request(f"run-{number}"), "digest")
+            if number % 3 == 0:
+                raise RuntimeError(f"run-{number}")
+
+        try:
+            await database.write(work)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(write, number)
+
+    kept_runs = database.read_now(reading.standings, [f"run-{number}" for number in range(30)])
+    assert sorted(refused) == sorted(f"run-{number}" for number in range(0, 30, 3))
+    assert set(kept_runs) == {f"run-{number}" for number in range(30) if number % 3}
+
+
+@pytest.mark.anyio
+async def test_a_write_that_is_cancelled_while_it_waits_is_not_done(database: Database) -> None:
+    let_go = threading.Event()
+    done: list[str] = []
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(database.write, lambda _: let_go.wait(10))
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(0.01):
+            await database.write(lambda _: done.append("done"))
+        let_go.set()
+    await database.write(lambda _: None)
+
+    assert done == []
 
 
 def test_a_database_opened_by_two_at_once_is_made_once(tmp_path: Path) -> None:
