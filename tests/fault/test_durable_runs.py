@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,13 @@ from tests.support.durable import (
     workers_of,
 )
 from tests.support.ledgers import PATIENCE_S, Order, until, worker_process, write_settings
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcClient]:
+    """One durable server for the tests that leave it as it was."""
+    with durable(tmp_path_factory.mktemp("home")) as client:
+        yield client
 
 
 @pytest.fixture
