@@ -7,6 +7,7 @@ stands still while that machine sleeps: no two clocks are compared, and waking u
 
 import fcntl
 import os
+import secrets
 import socket
 import time
 import uuid
@@ -151,7 +152,8 @@ class LeasedExecutors:
 
     def beat(self, executor: str) -> None:
         """Raise the counter; a row that somebody removed comes back."""
-        insert = postgresql.insert(executors).values(id=executor, beat=1, beat_at=_DATABASE_NOW)
+        # Begun anywhere, so that a row which comes back is never taken for the one that stood still.
+        insert = postgresql.insert(executors).values(id=executor, beat=secrets.randbits(40), beat_at=_DATABASE_NOW)
         raised = {"beat": executors.c.beat + 1, "beat_at": _DATABASE_NOW}
         upsert = insert.on_conflict_do_update(index_elements=[executors.c.id], set_=raised)
         self._database.write_now(lambda connection: connection.execute(upsert))
@@ -177,6 +179,8 @@ class LeasedExecutors:
             beats = {row.id: row.beat for row in connection.execute(sa.select(executors))}
             still = self._still({**dict.fromkeys(owners, 0), **beats})
             revived = {owner for owner in still if owner in beats and not _remove(connection, owner, beats[owner])}
+            for owner in still:
+                del self._seen[owner]
             yield [owner for owner in owners if owner in still and owner not in revived]
 
     def _still(self, beats: dict[str, int]) -> list[str]:
