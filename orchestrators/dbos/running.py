@@ -142,12 +142,15 @@ class Runner:
         return None
 
     async def _failed(self, story: "_Story", problem: Problem) -> bool:
-        if problem.code == "run.lost" and not story.active.cancel_asked:
+        if story.active.cancel_asked:
+            await self._end(story, RunState.CANCELLED, run_cancelled(story.active.claim.run_id), None)
+        elif problem.code == "run.lost":
             events, claim, told = story.pending(), story.active.claim, story.told
             await self.surely(transitions.lose_engine, claim, told, events, time.time())
             return False
-        state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
-        await self._end(story, state, problem, None)
+        else:
+            state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
+            await self._end(story, state, problem, None)
         return True
 
     async def _stopped(self, story: "_Story") -> bool:
