@@ -25,11 +25,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
-	@this=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	scripts/pythons | while read -r version python; do \
-	    [ "$$version" = "$$this" ] || \
-	    $(MAKE) --no-print-directory end-to-end VENV=.venv-$$version PYTHON="$$python" </dev/null || exit 1; \
-	done
+	@MAKE='$(MAKE)' scripts/end-to-end "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 
 end-to-end: $(VENV)/installed-dev
 	@echo "End-to-end tests on $$($(BIN)/python --version):"

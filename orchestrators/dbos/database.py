@@ -144,14 +144,15 @@ class _Write:
 def _each_by_itself(connection: sa.Connection, writes: Sequence[_Write]) -> None:
     """Do all of them; one that fails leaves no trace, unless the database itself did."""
     for write in writes:
+        savepoint = connection.begin_nested()
         try:
-            with connection.begin_nested():
-                write.result = write.work(connection)
-        except SQLAlchemyError as error:
-            if not isinstance(error, _OUR_FAULTS):
-                raise
-            write.error = error
+            write.result = write.work(connection)
+            savepoint.commit()
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits for this write
+            if isinstance(error, SQLAlchemyError) and not isinstance(error, _OUR_FAULTS):
+                # SQLite may have given up the whole transaction, this savepoint with it.
+                raise
+            savepoint.rollback()
             write.error = error
 
 

@@ -6,7 +6,7 @@ from tests.fault.campaign import Plan, campaign
 
 
 def test_acknowledged_runs_each_end_once_whatever_is_killed(tmp_path: Path) -> None:
-    with campaign(tmp_path, Plan(seed=1, kills=25, runs=300)) as opened:
+    with campaign(tmp_path, Plan(seed=1, kills=18, runs=220)) as opened:
         report = opened.run()
 
     assert report.faults == []

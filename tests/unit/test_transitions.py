@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -258,6 +259,6 @@ def test_a_database_opened_by_two_at_once_is_made_once(tmp_path: Path) -> None:
 
     first.close()
     second.close()
-    with sqlite3.connect(tmp_path / "runs.sqlite3") as plain:
+    with closing(sqlite3.connect(tmp_path / "runs.sqlite3")) as plain:
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert runs.name == "mthds_runs"
