@@ -4,13 +4,15 @@ from pathlib import Path
 
 from tests.fault.campaign import Plan, campaign
 
+KILLS = 18
+
 
 def test_acknowledged_runs_each_end_once_whatever_is_killed(tmp_path: Path) -> None:
-    with campaign(tmp_path, Plan(seed=1, kills=18, runs=220)) as opened:
+    with campaign(tmp_path, Plan(seed=1, kills=KILLS, runs=220)) as opened:
         report = opened.run()
 
     assert report.faults == []
-    assert report.kills == 25
+    assert report.kills == KILLS
     assert report.ended.total() == report.acknowledged + report.unanswered
 
 
