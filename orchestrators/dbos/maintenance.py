@@ -27,7 +27,6 @@ _PRUNE_S = 600.0
 # A run is ended by others only so long after its deadline that its own worker must have failed to.
 _LATE_S = 5.0
 _AT_ONCE = 100
-_GOING = (RunState.QUEUED, RunState.RUNNING)
 
 
 class Maintenance:
@@ -85,7 +84,7 @@ class Maintenance:
     async def end_overdue(self) -> None:
         """End the runs whose deadline has long passed, whatever became of whoever had them."""
         now = time.time()
-        select = sa.select(runs.c.run_id, runs.c.deadline, runs.c.created_at).where(runs.c.state.in_(_GOING))
+        select = sa.select(runs.c.run_id, runs.c.deadline, runs.c.created_at).where(runs.c.state.in_(transitions.GOING))
         select = select.where(runs.c.deadline < now - _LATE_S).limit(_AT_ONCE)
         for row in await self._database.rows(select):
             limit_s = row.deadline - row.created_at
@@ -119,7 +118,7 @@ def _claimants(connection: sa.Connection) -> set[str]:
 def _strays(connection: sa.Connection, before: float) -> list[tuple[str, str | None]]:
     """Runs that go on in the ledger and are over, or never were, for DBOS."""
     joined = runs.outerjoin(queued, queued.c.workflow_uuid == runs.c.run_id)
-    select = sa.select(runs.c.run_id, queued.c.status).select_from(joined).where(runs.c.state.in_(_GOING))
+    select = sa.select(runs.c.run_id, queued.c.status).select_from(joined).where(runs.c.state.in_(transitions.GOING))
     select = select.where(runs.c.created_at < before)
     over = sa.or_(queued.c.status.is_(None), queued.c.status.not_in(("ENQUEUED", "PENDING", "DELAYED")))
     return [(row.run_id, row.status) for row in connection.execute(select.where(over).limit(_AT_ONCE))]

@@ -18,7 +18,8 @@ from orchestrators.run_problems import run_cancelled, run_lost, run_timed_out
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunRequest, RunState
 
-_GOING = (RunState.QUEUED, RunState.RUNNING)
+GOING = (RunState.QUEUED, RunState.RUNNING)
+"""The states of a run that has not ended."""
 
 
 class ClaimLost(Exception):
@@ -192,7 +193,7 @@ def _change(
 ) -> None:
     """Change a run that has not ended, and number its new events. Raises `ClaimLost`."""
     if claim is None:
-        update = runs.update().where(runs.c.run_id == run_id, runs.c.state.in_(_GOING))
+        update = runs.update().where(runs.c.run_id == run_id, runs.c.state.in_(GOING))
     else:
         update = runs.update().where(*_held(claim))
     if told is not None:
