@@ -17,6 +17,7 @@ from orchestrators.contract import (
     ValidatorFactory,
     WorkerFactory,
 )
+from orchestrators.features import FeaturesFactory
 
 RPC_CODES = range(-31999, -31899)
 """The integers an error mapper may claim as its plugin's own."""
@@ -75,6 +76,7 @@ class Registrar:
         self.settings_checks: list[SettingsCheck] = []
         self.token_sources: list[TokenSourceFactory] = []
         self.error_mappers: list[ErrorMapper] = []
+        self.features: list[FeaturesFactory] = []
         self.teardowns: list[Teardown] = []
 
     def add_orchestrator(self, mode: str, factory: OrchestratorFactory, *, supports_fire_and_forget: bool) -> None:
@@ -115,6 +117,10 @@ class Registrar:
             )
         self.error_mappers.append(ErrorMapper(exception_type, to_problem, rpc_code))
 
+    def add_features(self, factory: FeaturesFactory) -> None:
+        """Offer more tools, resources or prompts to MCP hosts. `factory` is called once, at the first MCP list or call."""
+        self.features.append(factory)
+
     def add_teardown(self, callback: Teardown) -> None:
         """Call `callback` when the server or worker ends; later ones first, each with a few seconds at most."""
         self.teardowns.append(callback)
@@ -131,6 +137,7 @@ class Registrations:
     settings_checks: list[Registered[SettingsCheck]] = field(default_factory=list)
     token_sources: list[Registered[TokenSourceFactory]] = field(default_factory=list)
     error_mappers: list[Registered[ErrorMapper]] = field(default_factory=list)
+    features: list[Registered[FeaturesFactory]] = field(default_factory=list)
     teardowns: list[Registered[Teardown]] = field(default_factory=list)
 
     def merge(self, registrar: Registrar) -> None:
@@ -148,6 +155,7 @@ class Registrations:
         self.settings_checks.extend(_all(origin, registrar.settings_checks))
         self.token_sources.extend(_all(origin, registrar.token_sources))
         self.error_mappers.extend(_all(origin, registrar.error_mappers))
+        self.features.extend(_all(origin, registrar.features))
         self.teardowns.extend(_all(origin, registrar.teardowns))
 
     def _check_rpc_codes(self, registrar: Registrar) -> None:

@@ -1,0 +1,1 @@
+"""The MCP face: the same server for LLM hosts, in both protocol eras at once."""
