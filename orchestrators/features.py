@@ -36,7 +36,7 @@ class Exchange:
     progress: Callable[[float, float | None, str | None], None]
     """Takes how far it is, of how much (None where not known), and a message. What does not increase is not sent."""
     log: Callable[[LogLevel, Any], None]
-    wants_progress: bool = False
+    wants_progress: bool
 
     @property
     def is_modern(self) -> bool:

@@ -118,7 +118,7 @@ class Registrar:
         self.error_mappers.append(ErrorMapper(exception_type, to_problem, rpc_code))
 
     def add_features(self, factory: FeaturesFactory) -> None:
-        """Offer more tools, resources or prompts to MCP hosts. `factory` is called once, at the first MCP list or call."""
+        """Offer more tools, resources or prompts to MCP hosts. `factory` is called once, when a host first asks."""
         self.features.append(factory)
 
     def add_teardown(self, callback: Teardown) -> None:

@@ -18,6 +18,7 @@ from orchestrators.contract import (
     TokenSource,
     Worker,
 )
+from orchestrators.features import Features
 from orchestrators.registrar import ErrorMapper, OrchestratorOffer, PluginOrigin, Registered, Registrations
 from schemas.problem import Problem, ProblemError, problem_error
 
@@ -214,6 +215,17 @@ class Plugins:
     def _registered_by(self, mode: str) -> PluginOrigin | None:
         registered = self._registrations.orchestrators.get(mode) or self._registrations.validators.get(mode)
         return None if registered is None else registered.origin
+
+    def features(self) -> list[Features]:
+        """What the plugins offer MCP hosts. A plugin that cannot offer its features is logged, and left out."""
+        offered = []
+        for registered in self._registrations.features:
+            self.errors.use(registered.origin.name)
+            try:
+                offered.append(registered.value())
+            except Exception:  # noqa: BLE001 - one plugin's failure keeps nobody from the others' features
+                logger.exception("the plugin %s could not offer its features", registered.origin)
+        return offered
 
     async def aclose(self) -> None:
         """Tear down, the plugin that registered last first. A teardown that fails or hangs is logged."""

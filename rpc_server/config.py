@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 # Numbers of rpc.toml that may be zero: no waiting at all.
 _MAY_BE_ZERO: frozenset[Key] = frozenset(
-    {("limits", "drain_s"), ("limits", "stop_grace_s"), ("engine", "cancel_grace_s")}
+    {
+        ("limits", "drain_s"),
+        ("limits", "stop_grace_s"),
+        ("engine", "cancel_grace_s"),
+        ("mcp", "max_method_tools"),
+        ("mcp", "list_wait_s"),
+    }
 )
 
 
@@ -84,6 +90,18 @@ class WorkspaceSettings:
 
 
 @dataclass(frozen=True)
+class McpSettings:
+    """[mcp] of rpc.toml. Sizes in bytes, durations in seconds."""
+
+    method_folders: list[str]
+    max_method_tools: int
+    inline_bytes: int
+    wait_s: float
+    wait_with_progress_s: float
+    list_wait_s: float
+
+
+@dataclass(frozen=True)
 class Layers:
     """Where the files of every settings document are looked for, lowest first."""
 
@@ -119,6 +137,7 @@ class Settings:
     runs: RunSettings
     engine: EngineSettings
     workspace: WorkspaceSettings
+    mcp: McpSettings
     disabled_plugins: tuple[str, ...]
     workspace_dir: Path | None
     """Absolute and resolved; None where there is no workspace, for the reason in `workspace_refusal`."""
@@ -162,6 +181,7 @@ def load_settings(flags: Flags, *, cwd: Path | None = None, environ: Mapping[str
         runs=RunSettings(**rpc.values["runs"]),
         engine=EngineSettings(**rpc.values["engine"]),
         workspace=WorkspaceSettings(**rpc.values["workspace"]),
+        mcp=McpSettings(**rpc.values["mcp"]),
         disabled_plugins=tuple(rpc.values["plugins"]["disabled"]),
         workspace_dir=workspace_dir,
         workspace_refusal=refusal,

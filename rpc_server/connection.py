@@ -21,6 +21,7 @@ from rpc_server.framing import Decoder, FaultKind, Frame, FramingFault, frame
 from rpc_server.in_flight import Deliver, InFlight
 from rpc_server.json_text import JsonFault, encode, parse
 from rpc_server.messages import JsonId, NotARequest, Request, read_request
+from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
 from rpc_server.streams import Streams
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CANCELLATIONS = {"$/cancelRequest": "id", "notifications/cancelled": "requestId"}
+_MCP_CANCELLATION = "notifications/cancelled"
+_CANCELLATIONS = {"$/cancelRequest": "id", _MCP_CANCELLATION: "requestId"}
 """The notifications that cancel a call, and their param that names it."""
 
 
@@ -58,14 +60,18 @@ async def serve_connection(
     limits: Limits,
     redactor: Redactor,
     stop: anyio.Event,
+    peer: Peer | None = None,
 ) -> int:
     """Serve one peer until it says `exit`, closes its side, stops reading for good, or `stop` is set.
 
     Returns the process's exit status: 1 after an `exit` without `shutdown` or where answers could not be written (a
     reader that is gone is no failure), else 0. End it through `stop`: then every
-    call is cancelled and answered within `stop_grace_s`. Cancelling it instead loses answers.
+    call is cancelled and answered within `stop_grace_s`. Cancelling it instead loses answers. `peer` reaches the peer
+    from elsewhere meanwhile.
     """
-    return await _Connection(streams, dispatcher, limits, redactor).serve(stop)
+    connection = _Connection(streams, dispatcher, limits, redactor)
+    with (peer or Peer()).reached_through(connection.notify):
+        return await connection.serve(stop)
 
 
 class _Connection:
@@ -108,6 +114,9 @@ class _Connection:
 
     async def _drain(self) -> None:
         """Let the calls of a peer that has closed its side go on for a while."""
+        for call in self._in_flight.calls():
+            if call.closing_result is not None:
+                call.cancel(errors.stopping())
         if not self._has_exited:
             with move_on_after(self._limits.drain_s):
                 await self._in_flight.wait_until_empty()
@@ -150,9 +159,9 @@ class _Connection:
             return
         batch = _Batch(len(values), self._encode, self._send_text)
         for index, value in enumerate(values):
-            self._take_one(value, partial(batch.put, index))
+            self._take_one(value, partial(batch.put, index), in_batch=True)
 
-    def _take_one(self, value: Any, deliver: Deliver) -> None:
+    def _take_one(self, value: Any, deliver: Deliver, *, in_batch: bool = False) -> None:
         try:
             request = read_request(value)
         except NotARequest as fault:
@@ -161,9 +170,9 @@ class _Connection:
         if request is None:
             deliver(None)
         else:
-            self._begin(request, _muted(deliver) if request.is_notification else deliver)
+            self._begin(request, _muted(deliver) if request.is_notification else deliver, in_batch)
 
-    def _begin(self, request: Request, deliver: Deliver) -> None:
+    def _begin(self, request: Request, deliver: Deliver, in_batch: bool) -> None:
         refused = self._refused(request)
         if refused is not None:
             deliver(_refusal(request.id, refused))
@@ -174,7 +183,7 @@ class _Connection:
             self._leave(request.method)
             deliver({"jsonrpc": "2.0", "id": request.id, "result": None})
         else:
-            self._call(request, deliver)
+            self._call(request, deliver, in_batch)
 
     def _refused(self, request: Request) -> RpcError | None:
         """Why the request is not served at all."""
@@ -196,10 +205,11 @@ class _Connection:
             id_ = request.params.get(_CANCELLATIONS[request.method])
             call = self._in_flight.find(id_) if isinstance(id_, str | int | float) else None
             if call is not None and not isinstance(id_, bool):
-                call.cancel(errors.cancelled())
+                silently = request.method == _MCP_CANCELLATION and self._dispatcher.is_mcp(call.method)
+                call.cancel(errors.cancelled(), silently=silently)
 
-    def _call(self, request: Request, deliver: Deliver) -> None:
-        call = Call(request.id, request.method)
+    def _call(self, request: Request, deliver: Deliver, in_batch: bool) -> None:
+        call = Call(request.id, request.method, in_batch)
         if not self._dispatcher.may_wait(request.method):
             deliver(self._dispatcher.answer_now(request, call))
         elif self._in_flight.is_full:
@@ -207,6 +217,7 @@ class _Connection:
                 logger.warning("A notification was dropped: too many calls are in flight.")
             deliver(_refusal(request.id, errors.overloaded(self._limits.max_in_flight)))
         else:
+            call.notify = partial(self._notify_of, call)
             call.progress = self._progress_of(request, call)
             self._in_flight.add(call, deliver)
             self._tasks.start_soon(self._serve, request, call)
@@ -216,7 +227,7 @@ class _Connection:
         try:
             answer = await self._dispatcher.answer(request, call)
         finally:
-            self._in_flight.settle(call, answer)
+            self._in_flight.settle(call, None if call.is_silenced else answer)
 
     def _progress_of(self, request: Request, call: Call) -> "Callable[[RunEvent], None] | None":
         meta = request.params.get("_meta") if isinstance(request.params, dict) else None
@@ -226,17 +237,26 @@ class _Connection:
         return partial(self._send_progress, call, token)
 
     def _send_progress(self, call: Call, token: str | int, event: "RunEvent") -> None:
-        """Nothing after the answer, and nothing to a peer that does not read."""
-        if call not in self._in_flight or self._sink.is_full:
-            return
         params = {
             "progressToken": token,
             "progress": event.seq,
             "message": event.message or f"{event.kind.replace('_', ' ')} {event.pipe or ''}".rstrip(),
             "data": event.model_dump(mode="json", exclude_none=True),
         }
-        message = {"jsonrpc": "2.0", "method": "notifications/progress", "params": self._redactor.json(params)}
-        self._send_text(encode(message))
+        self._notify_of(call, "notifications/progress", params)
+
+    def _notify_of(self, call: Call, method: str, params: dict[str, Any]) -> None:
+        """Nothing after the answer, nor once it has been cancelled."""
+        if call in self._in_flight and call.cancel_error is None:
+            self.notify(method, params)
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        """Send a notification; nothing to a peer that does not read."""
+        if not self._sink.is_full:
+            message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+            if params:
+                message["params"] = self._redactor.json(params)
+            self._send_text(encode(message))
 
     def _send(self, answer: Answer | None) -> None:
         if answer is not None:

@@ -30,6 +30,10 @@ Answer = dict[str, Any]
 """A JSON-RPC response object."""
 
 
+def _tell_nobody(method: str, params: dict[str, Any]) -> None:
+    pass
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """One request while it is served. Its handler may keep it until the handler returns, no longer."""
@@ -37,11 +41,17 @@ class Call:
     id: JsonId
     """The caller's id; None also for a notification."""
     method: str
+    in_batch: bool = False
     progress: "Callable[[RunEvent], None] | None" = None
     """Sends a run event to the caller, in order; does not block. None unless `params._meta.progressToken` was given."""
-    is_answered: bool = False
+    notify: Callable[[str, dict[str, Any]], None] = _tell_nobody
+    """Sends a notification, its method and params, before the answer; does not block, and drops what is not read."""
     cancel_error: RpcError | None = None
     """What a call that was cancelled is answered with."""
+    is_silenced: bool = False
+    """Whether its caller wants to hear nothing more of it, not even an answer."""
+    closing_result: Any = None
+    """What a call that lasts as long as its peer is answered with at the end; set by its handler."""
     _scope: CancelScope | None = field(default=None, init=False)
 
     @property
@@ -49,8 +59,9 @@ class Call:
         """Whether the caller cancelled it, rather than the server, which stops."""
         return self.cancel_error is not None and self.cancel_error["code"] == errors.CANCELLED
 
-    def cancel(self, error: RpcError) -> None:
-        """Cancel the handler; the answer is `error`, whatever the handler still does."""
+    def cancel(self, error: RpcError, *, silently: bool = False) -> None:
+        """Cancel the handler; the answer is `error`, or none at all, whatever the handler still does."""
+        self.is_silenced = self.is_silenced or silently
         if self.cancel_error is None:
             self.cancel_error = error
             if self._scope is not None:
@@ -63,6 +74,9 @@ class Call:
             self._scope.cancel()
         return self._scope
 
+
+RAW = "raw"
+"""For a method whose handler reads the params itself: it is given the object that was sent, `{}` where none was."""
 
 Handler = Callable[[Call, Any], Awaitable[Any]] | Callable[[Call, Any], Any]
 """Takes the call and an instance of its params model, and returns what JSON can hold.
@@ -80,13 +94,21 @@ class MethodSpec:
     params: "type[BaseModel] | str | None"
     """The params model; its fields give the order of positional params, `_meta` left out. As `"package.module:Name"`
     it is imported when it is first needed, so that start-up does not pay for it. None for a method without params,
-    whose handler is given None."""
+    whose handler is given None; `RAW` for one that is given what was sent."""
     handler: Handler
     summary: str
     result: "type[BaseModel] | str | dict[str, Any]"
     """A model, likewise, or a JSON Schema."""
     errors: tuple[str, ...] = ()
     """The problem codes it may answer with, beside those that every method may."""
+    is_mcp: bool = False
+    """Whether it belongs to the MCP face, where a call that its caller cancels gets no answer."""
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The params as the handler takes them. Raises ProblemError coded `request.invalid`."""
+        if self.params is RAW and not args:
+            return kwargs
+        return bind(None if self.params is RAW else self.params_model, args, kwargs)
 
     @property
     def params_model(self) -> "type[BaseModel] | None":
@@ -128,6 +150,11 @@ class Dispatcher:
             return self._methods[method] in self._waiting
         except KeyError:
             return False
+
+    def is_mcp(self, method: str) -> bool:
+        """Whether `method` is one of the MCP face."""
+        spec = self.table.get(method)
+        return spec is not None and spec.is_mcp
 
     def answer_now(self, request: Request, call: Call) -> Answer | None:
         """The answer of a method that does not wait; None for a notification."""
@@ -171,7 +198,7 @@ class Dispatcher:
     def _immediate_method(self, spec: MethodSpec) -> Callable[..., Any]:
         def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
             try:
-                return result.Success(spec.handler(call, bind(spec.params_model, args, kwargs)))
+                return result.Success(spec.handler(call, spec.bind(args, kwargs)))
             except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
                 return self._failure(error)
 
@@ -182,13 +209,13 @@ class Dispatcher:
             outcome = None
             with call.open_scope():
                 outcome = await self._outcome(spec, call, args, kwargs)
-            return outcome if call.cancel_error is None else result.Error(**call.cancel_error)
+            return outcome if call.cancel_error is None else _ended(call, call.cancel_error)
 
         return _with_signature(method)
 
     async def _outcome(self, spec: MethodSpec, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            return result.Success(await spec.handler(call, bind(spec.params_model, args, kwargs)))
+            return result.Success(await spec.handler(call, spec.bind(args, kwargs)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if call.cancel_error is not None or (task is not None and task.cancelling()):
@@ -200,6 +227,13 @@ class Dispatcher:
 
     def _failure(self, error: BaseException) -> Any:
         return result.Error(**errors.to_rpc_error(error, self._error_mapping))
+
+
+def _ended(call: Call, error: RpcError) -> Any:
+    """The answer of a call that was cancelled."""
+    if call.closing_result is not None and not call.is_cancelled_by_caller:
+        return result.Success(call.closing_result)
+    return result.Error(**error)
 
 
 class _Methods(dict[str, Callable[..., Any]]):

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestrators.features import McpFault
+
 if TYPE_CHECKING:
     from schemas.problem import Problem, ProblemError
 
@@ -74,6 +76,9 @@ COMMON_ERRORS = (
 )
 """The problem codes that any call may be answered with."""
 
+_MCP_PROBLEMS = {INVALID_REQUEST: "request.malformed", METHOD_NOT_FOUND: "request.not_found"}
+_MCP_NEXT_STEP = ("change_input", "Correct the request as the message says, then send it again.")
+
 RpcError = dict[str, Any]
 """The `error` member of an answer: `code`, `message`, and `data`, the problem document."""
 
@@ -88,9 +93,13 @@ class ErrorMapping(Protocol):
 
 def to_rpc_error(error: BaseException, mapping: ErrorMapping | None = None) -> RpcError:
     """The answer to whatever a method raised. What nobody knows is logged under a reference, and only that is told."""
+    if isinstance(error, McpFault):
+        return _mcp_error(error)
     from schemas.problem import ProblemError
 
     for cause in _leaves(error):
+        if isinstance(cause, McpFault):
+            return _mcp_error(cause)
         known = cause if isinstance(cause, ProblemError) else mapping(cause) if mapping is not None else None
         if known is not None:
             return problem_to_rpc_error(known.problem, known.rpc_code)
@@ -220,6 +229,14 @@ def stopping() -> RpcError:
         domain="runtime",
         retry="yes",
     )
+
+
+def _mcp_error(fault: McpFault) -> RpcError:
+    """A protocol error of MCP: with the `data` that its specification asks for, else with a problem document."""
+    if fault.data is not None:
+        return {"code": fault.code, "message": fault.message, "data": fault.data}
+    problem_code = _MCP_PROBLEMS.get(fault.code, "request.invalid")
+    return _error(fault.code, problem_code, "The request cannot be served", fault.message, _MCP_NEXT_STEP)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

@@ -75,6 +75,7 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
             workspace=Workspace(Root(settings.workspace_dir, settings.workspace_refusal), settings.workspace),
             pool=pool,
             plugins=plugins,
+            state_dir=state_dir,
             left_running=left_running,
         )
 

@@ -14,7 +14,9 @@ from rpc_server.config import Flags, Settings, load_settings
 from rpc_server.connection import serve_connection
 from rpc_server.dispatch import Dispatcher
 from rpc_server.documents import ConfigurationFault
+from rpc_server.mcp.face import McpFace
 from rpc_server.methods.table import wire_methods
+from rpc_server.peer import Peer
 from rpc_server.redaction import RedactingFormatter, Redactor
 from rpc_server.signals import stop_on_signal, stop_when_orphaned
 from rpc_server.stdio import ProtocolFds
@@ -47,9 +49,12 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> in
         tasks.start_soon(stop_on_signal, stop)
         tasks.start_soon(stop_when_orphaned, stop)
         late = LateServices(settings, redactor)
-        dispatcher = Dispatcher(wire_methods(late.ready, settings.orchestration_mode), late.map_error)
+        peer = Peer()
+        mcp = McpFace(peer, redactor, late)
+        methods = wire_methods(late.ready, settings.orchestration_mode)
+        dispatcher = Dispatcher({**methods, **mcp.methods()}, late.map_error)
         tasks.start_soon(late.keep)
-        status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop)
+        status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop, peer)
         tasks.cancel_scope.cancel()
     return status
 

@@ -70,6 +70,26 @@ class InputsTemplate(Open):
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
 
 
+class MethodSignature(Open):
+    """What an engine tells of a method that is offered as a tool of its own."""
+
+    pipe: str
+    description: str | None = None
+    inputs: dict[str, Any]
+    """JSON Schema of the inputs, each in its simplest form: a text, a number, a path, an object, or a list of such."""
+    output: dict[str, Any]
+    """JSON Schema of `RunResult.output`."""
+    output_concept: str
+    """`domain.Concept`, with `[]` or `[n]` behind it for a list."""
+    output_description: str | None = None
+    output_optional: bool = False
+    """Whether a run that completes may have no output."""
+    file_inputs: Annotated[list[str], Field(default_factory=list)]
+    """The inputs that are documents or images, or lists of such."""
+    envelopes: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Input name -> concept, of the inputs whose content a run takes only as `{concept, content}`."""
+
+
 class WatchEnd(Open):
     """`runs/watch`: the run has ended; `last_seq` is the number of its last event."""
 

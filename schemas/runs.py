@@ -60,10 +60,15 @@ class RunEvent(Open):
     pipe: str | None = None
     node_id: str | None = None
     parent_node_id: str | None = None
+    path: str | None = None
+    """Where in the method's tree the pipe is called, such as `digest/step_2`: the same in every run of the method."""
     started: int = 0
     """Pipes started so far in this run."""
     ended: int = 0
     """Pipes ended so far in this run."""
+    total: int | None = None
+    """Pipes that the method says will start: a condition counts its longest branch, a batch one item, so that `started`
+    may pass it or never reach it."""
     attempt: int = 1
     message: str | None = None
     problem: Problem | None = None

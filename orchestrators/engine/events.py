@@ -25,11 +25,15 @@ _PIPE_END_KINDS = {
 class RunEventLog(InMemoryEventLog):
     """Keeps a run's trace where it is needed for a graph or usage, and tells of its pipes where somebody listens."""
 
-    def __init__(self, run_id: str, listener: Callable[[RunEvent], None] | None, *, keep: bool) -> None:
+    def __init__(
+        self, run_id: str, listener: Callable[[RunEvent], None] | None, *, keep: bool, total: int | None
+    ) -> None:
+        """`total` is how many pipes are expected to start."""
         super().__init__()
         self._run_id = run_id
         self._listener = listener
         self._keep = keep
+        self._total = total
         self._sequence_sent = 0
         self._started = 0
         self._ended = 0
@@ -60,8 +64,10 @@ class RunEventLog(InMemoryEventLog):
                     "pipe": _ref(event),
                     "node_id": getattr(event, "node_id", None),
                     "parent_node_id": parent,
+                    "path": getattr(event, "path", None),
                     "started": self._started,
                     "ended": self._ended,
+                    "total": self._total,
                     "message": message,
                     "problem": caller_problem(event.error) if isinstance(event, PipeEndErrorEvent) else None,
                 }

@@ -12,6 +12,7 @@ from pipelex.pipeline.runner import PipelexMTHDSProtocol
 from orchestrators.engine import bridge
 from orchestrators.engine import run as running
 from orchestrators.engine.engine import Engine
+from orchestrators.engine.signatures import signature as signature_of
 from orchestrators.engine.templates import inputs_template
 from orchestrators.engine.validation import validate as judging
 from schemas.method_source import MethodSource
@@ -70,6 +71,14 @@ async def inputs(engine: Engine, job: Job) -> Any:
     return template  # noqa: RET504 - mypy takes the block for one that may swallow an error
 
 
+async def signature(engine: Engine, job: Job) -> Any:
+    """What a pipe takes and gives: `{method, pipe_code?}` -> `MethodSignature`."""
+    source = MethodSource.model_validate(job.payload["method"])
+    async with _refusals_located(engine, source):
+        told = await signature_of(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
+    return told  # noqa: RET504 - mypy takes the block for one that may swallow an error
+
+
 async def bridge_tokens(engine: Engine, job: Job) -> Any:
     """What the installed Pipelex plugins serve: nothing -> token -> facts."""
     return bridge.tokens(engine.booted.pipelex)
@@ -104,6 +113,7 @@ OPERATIONS: dict[str, Operation] = {
     "validate": validate,
     "models": models,
     "inputs": inputs,
+    "signature": signature,
     "bridge_tokens": bridge_tokens,
     "bridge_execute": bridge_execute,
     "bridge_start": bridge_start,

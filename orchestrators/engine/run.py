@@ -187,7 +187,7 @@ def _search_scope(pipe: "PipeAbstract", pipe_code: str | None) -> str:
 def _graph(output: "PipeOutput") -> dict[str, Any] | None:
     if output.graph_spec is None:
         return None
-    return output.graph_spec.model_dump(mode="json", serialize_as_any=True)
+    return output.graph_spec.model_dump(mode="json", serialize_as_any=True, by_alias=True)
 
 
 def _pipe_output(output: "PipeOutput") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pipelex.system.pipe_run_mode import PipeRunMode
 
 from orchestrators.engine.events import RunEventLog
 from orchestrators.engine.libraries import LoadedLibrary
+from orchestrators.engine.steps import steps_of
 from schemas.runs import RunEvent, RunRequest
 
 if TYPE_CHECKING:
@@ -27,12 +28,18 @@ class Wanted:
     graph: bool
     usage: bool
     listener: Callable[[RunEvent], None] | None
+    library_id: str
 
     @classmethod
     def of(cls, run: RunRequest, library: LoadedLibrary, listener: Callable[[RunEvent], None] | None) -> "Wanted":
         """Usage is kept where asked for, and wherever a live run may cost something."""
         may_cost = library.may_call_models and run.run_mode == "live"
-        return cls(graph="graph" in run.include, usage=may_cost or "usage" in run.include, listener=listener)
+        return cls(
+            graph="graph" in run.include,
+            usage=may_cost or "usage" in run.include,
+            listener=listener,
+            library_id=library.library_id,
+        )
 
     def execution_config(self) -> PipelineExecutionConfig:
         """Pipelex's configuration for this run."""
@@ -58,7 +65,8 @@ def traced(run: RunRequest, pipe: "PipeAbstract", wanted: Wanted) -> Iterator["T
     if not (wanted.graph or wanted.usage or wanted.listener):
         yield None
         return
-    event_log = RunEventLog(run.run_id, wanted.listener, keep=wanted.graph or wanted.usage)
+    total = steps_of(wanted.library_id, pipe.pipe_ref) if wanted.listener is not None else None
+    event_log = RunEventLog(run.run_id, wanted.listener, keep=wanted.graph or wanted.usage, total=total)
     tracers = GraphTracerManager.get_or_create_instance()
     reports = get_report_delegate()
     emits_graph = wanted.graph or wanted.listener is not None

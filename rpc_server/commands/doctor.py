@@ -23,11 +23,6 @@ examples:
 status 1 says that something found keeps the server from working."""
 
 
-_NO_MCP_YET = """\
-The entries below start the server. This release speaks plain JSON-RPC, as the Python and Node entries do, and no MCP
-yet: Claude, Cursor, VS Code and Codex can start it but not use it."""
-
-
 def run(arguments: list[str]) -> int:
     """Check and print. Raises `ConfigurationFault`."""
     options = parser("doctor", _DESCRIPTION, _EPILOG)
@@ -63,7 +58,6 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _print_entries(start: Launch) -> None:
-    print(f"\n{_NO_MCP_YET}")
     for host in HOSTS.values():
         print(f"\n--- {host.title}: {host.place}")
         print(host.entry(start))

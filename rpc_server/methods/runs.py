@@ -11,13 +11,13 @@ from schemas.results import WatchEnd
 from schemas.runs import RunPage, RunQuery, RunRecord
 
 
-async def get(services: Services, call: Call, params: RunRef) -> Any:
+async def get(services: Services, call: Call | None, params: RunRef) -> Any:
     """Answer the `RunRecord`."""
-    _, record = await _found(services, params)
+    _, record = await found(services, params)
     return record.model_dump(mode="json", exclude_none=True)
 
 
-async def list_runs(services: Services, call: Call, params: RunsListParams) -> Any:
+async def list_runs(services: Services, call: Call | None, params: RunsListParams) -> Any:
     """Answer the `RunPage`. Where no mode is named, the local ledger's runs follow those of the configured mode."""
     modes = await _modes(services, params.orchestration_mode)
     mode, cursor = _place(params.cursor, modes)
@@ -40,21 +40,21 @@ async def list_runs(services: Services, call: Call, params: RunsListParams) -> A
     return _page(runs, None)
 
 
-async def result(services: Services, call: Call, params: RunResultParams) -> Any:
+async def result(services: Services, call: Call | None, params: RunResultParams) -> Any:
     """Answer the `RunResult`, or the run's own problem as an error."""
-    ledger, _ = await _found(services, params)
+    ledger, _ = await found(services, params)
     return (await ledger.result(params.run_id, params.wait_s)).model_dump(mode="json", exclude_none=True)
 
 
-async def cancel(services: Services, call: Call, params: RunRef) -> Any:
+async def cancel(services: Services, call: Call | None, params: RunRef) -> Any:
     """Answer the `RunRecord` of the run that was cancelled."""
-    ledger, _ = await _found(services, params)
+    ledger, _ = await found(services, params)
     return (await ledger.cancel(params.run_id)).model_dump(mode="json", exclude_none=True)
 
 
 async def watch(services: Services, call: Call, params: RunWatchParams) -> Any:
     """Pass on each event, where progress was asked for, and answer the `WatchEnd` once the run has ended."""
-    ledger, _ = await _found(services, params)
+    ledger, _ = await found(services, params)
     last_seq = params.after
     async for event in ledger.watch(params.run_id, params.after):
         last_seq = event.seq
@@ -64,7 +64,7 @@ async def watch(services: Services, call: Call, params: RunWatchParams) -> Any:
     return WatchEnd(pipeline_run_id=params.run_id, state=record.state, last_seq=last_seq).model_dump(mode="json")
 
 
-async def _found(services: Services, params: RunRef) -> tuple[RunLedger, RunRecord]:
+async def found(services: Services, params: RunRef) -> tuple[RunLedger, RunRecord]:
     """The ledger that knows a run, and its record there. Raises `run.not_found` of the first ledger asked."""
     unknown: ProblemError | None = None
     for mode in await _modes(services, params.orchestration_mode):

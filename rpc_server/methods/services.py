@@ -1,6 +1,7 @@
 """What the handlers of the wire methods work with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from anyio.abc import TaskGroup
 
@@ -19,6 +20,8 @@ class Services:
     workspace: Workspace
     pool: EnginePool
     plugins: Plugins
+    state_dir: Path
+    """The user's state directory of mthds-rpc; may not exist yet."""
     left_running: TaskGroup
     """Holds the runs whose caller has stopped waiting."""
 

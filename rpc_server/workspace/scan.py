@@ -7,15 +7,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tomli
 
+from rpc_server.config import WorkspaceSettings
 from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, MANIFEST_NAME
 from rpc_server.workspace.paths import TooLarge, Unreadable, read_file
 from schemas.problem import Location, NextStep, Problem, ProblemItem
 from schemas.results import MethodEntry
 
+# A file that changed this short a time ago may change again without another time of change.
+_TICK_NS = 100_000_000
 _SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages"})
 _VENV_MARKER = "pyvenv.cfg"
 
@@ -29,6 +32,28 @@ class ScanBounds:
     seconds: float
     file_bytes: int
 
+    @classmethod
+    def of(cls, settings: WorkspaceSettings) -> Self:
+        """The bounds that are configured."""
+        return cls(
+            entries=settings.max_scan_entries,
+            depth=settings.max_scan_depth,
+            seconds=settings.max_scan_s,
+            file_bytes=settings.max_file_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The state of a method's files as their metadata tells it: it differs where any of them changed.
+
+    What is not `settled` changed a moment ago, and may change again without being told from this.
+    """
+
+    files: tuple[tuple[str, int, int, int], ...]
+    """Of each file its path, time of change in nanoseconds, size in bytes, and inode."""
+    settled: bool
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -36,6 +61,8 @@ class Scan:
 
     methods: list[MethodEntry]
     truncated: bool
+    stamps: dict[str, Stamp]
+    """Path of the method -> the state of its files; empty for a scan that remembers nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +78,50 @@ class _Head:
 
 
 @dataclass
+class ScanMemory:
+    """What scans of one root hand on to the next: the heads of files that have not changed since."""
+
+    heads: dict[str, tuple[Stamp, _Head]] = field(default_factory=dict)
+
+
+_Entries = dict[str, "os.DirEntry[str]"]
+
+
+@dataclass
 class _Folder:
     """One folder on the way: its bundles, its manifest, the folders below it. Paths are relative to the scan's root."""
 
     path: str
+    files: _Entries = field(default_factory=dict)
+    """Every file in it, by its path."""
     bundles: list[str] = field(default_factory=list)
     has_manifest: bool = False
     children: list["_Folder"] = field(default_factory=list)
 
+    def tree(self) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+        """Every file in and below it, in an order that only names decide."""
+        yield from self.files.items()
+        for child in self.children:
+            yield from child.tree()
 
-def scan_methods(root: Path, bounds: ScanBounds) -> Scan:
-    """Every package, and every bundle outside packages: its folder where that has one `main_pipe`, else the file."""
+
+def scan_methods(root: Path, bounds: ScanBounds, memory: ScanMemory | None = None) -> Scan:
+    """Every package, and every bundle outside packages: its folder where that has one `main_pipe`, else the file.
+
+    With a `memory`, kept by the caller for this root, a file that has not changed is not read again.
+    """
     deadline = time.monotonic() + bounds.seconds
     top, truncated = _walk(root, bounds, deadline)
-    heads = _Heads(root, bounds.file_bytes, deadline)
+    files = dict(top.tree())
+    heads = _Heads(root, bounds.file_bytes, deadline, files, {} if memory is None else memory.heads)
     methods = sorted(_methods(top, heads), key=lambda entry: entry.path)
-    return Scan(methods=methods, truncated=truncated or heads.out_of_time)
+    if memory is not None:
+        memory.heads = heads.stamped
+    return Scan(
+        methods=methods,
+        truncated=truncated or heads.out_of_time,
+        stamps={} if memory is None else _stamps(top, methods),
+    )
 
 
 def _walk(root: Path, bounds: ScanBounds, deadline: float) -> tuple[_Folder, bool]:
@@ -76,16 +131,16 @@ def _walk(root: Path, bounds: ScanBounds, deadline: float) -> tuple[_Folder, boo
     truncated = False
     while pending:
         folder, depth = pending.popleft()
-        names = _entries(root / folder.path, bounds.entries - seen)
-        seen += max(1, len(names))
+        entries = _entries(f"{root}/{folder.path}", bounds.entries - seen)
+        seen += max(1, len(entries))
         if seen >= bounds.entries or time.monotonic() > deadline:
             return top, True
-        if _VENV_MARKER in names and depth > 0:
+        if _VENV_MARKER in entries and depth > 0:
             continue
-        for name, is_folder in sorted(names.items()):
+        for name in sorted(entries):
             path = f"{folder.path}/{name}" if folder.path else name
-            if not is_folder:
-                _note_file(folder, name, path)
+            if not entries[name].is_dir(follow_symlinks=False):
+                _note_file(folder, path, entries[name])
             elif depth + 1 > bounds.depth:
                 truncated = True
             else:
@@ -95,26 +150,58 @@ def _walk(root: Path, bounds: ScanBounds, deadline: float) -> tuple[_Folder, boo
     return top, truncated
 
 
-def _note_file(folder: _Folder, name: str, path: str) -> None:
-    if name == MANIFEST_NAME:
+def _note_file(folder: _Folder, path: str, entry: "os.DirEntry[str]") -> None:
+    folder.files[path] = entry
+    if entry.name == MANIFEST_NAME:
         folder.has_manifest = True
-    elif name.endswith(BUNDLE_SUFFIX):
+    elif entry.name.endswith(BUNDLE_SUFFIX):
         folder.bundles.append(path)
 
 
-def _entries(directory: Path, most: int) -> dict[str, bool]:
-    """Name -> whether it is a folder, of the entries worth a look; nothing for a folder that cannot be read."""
-    found: dict[str, bool] = {}
+def _entries(directory: str, most: int) -> _Entries:
+    """The entries worth a look, by name; nothing for a folder that cannot be read."""
+    found: _Entries = {}
     try:
         with os.scandir(directory) as entries:
             for entry in islice(entries, most):
                 if entry.name.startswith(".") or entry.name in _SKIPPED:
                     continue
                 if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
-                    found[entry.name] = entry.is_dir(follow_symlinks=False)
+                    found[entry.name] = entry
     except OSError:
         return found
     return found
+
+
+def _stamps(top: _Folder, methods: list[MethodEntry]) -> dict[str, Stamp]:
+    """The state of every method's files: of all in its folder, or of the one file that it is."""
+    now = time.time_ns()
+    wanted = {"" if entry.path == "." else entry.path for entry in methods}
+    stamps: dict[str, Stamp] = {}
+    pending = [top]
+    while pending:
+        folder = pending.pop()
+        pending.extend(folder.children)
+        if folder.path in wanted:
+            stamps[folder.path or "."] = _stamp(folder.tree(), now)
+        for path in wanted.intersection(folder.bundles):
+            stamps[path] = _stamp([(path, folder.files[path])], now)
+    return stamps
+
+
+def _stamp(files: Iterable[tuple[str, "os.DirEntry[str]"]], now: int) -> Stamp:
+    """`now` is in nanoseconds since the epoch; a file that is gone counts as one that changes."""
+    states = []
+    settled = True
+    for path, entry in files:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            settled = False
+            continue
+        states.append((path, status.st_mtime_ns, status.st_size, status.st_ino))
+        settled = settled and status.st_mtime_ns < now - _TICK_NS
+    return Stamp(files=tuple(states), settled=settled)
 
 
 @dataclass
@@ -124,13 +211,28 @@ class _Heads:
     root: Path
     file_bytes: int
     deadline: float
+    files: _Entries
+    before: dict[str, tuple[Stamp, _Head]]
+    """What the scan before this one knew."""
     out_of_time: bool = False
+    stamped: dict[str, tuple[Stamp, _Head]] = field(default_factory=dict)
+    """What the next scan may know."""
     _read: dict[str, _Head] = field(default_factory=dict)
 
     def of(self, path: str) -> _Head:
         head = self._read.get(path)
         if head is None:
-            head = self._read[path] = self._parse(path)
+            head = self._read[path] = self._head(path)
+        return head
+
+    def _head(self, path: str) -> _Head:
+        # How the file is is noted before it is read: what changes in between is read again the next time.
+        stamp = _stamp([(path, self.files[path])], time.time_ns())
+        known = self.before.get(path)
+        is_known = known is not None and known[0] == stamp and stamp.settled
+        head = known[1] if known is not None and is_known else self._parse(path)
+        if not self.out_of_time:
+            self.stamped[path] = (stamp, head)
         return head
 
     def _parse(self, path: str) -> _Head:

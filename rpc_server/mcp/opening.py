@@ -1,0 +1,47 @@
+"""Putting the late half of the MCP face together, at the first request that needs it."""
+
+from rpc_server.errors import ErrorMapping
+from rpc_server.mcp.caller import Session
+from rpc_server.mcp.catalog import Catalog
+from rpc_server.mcp.completions import Completions
+from rpc_server.mcp.method_tools import open_method_tools
+from rpc_server.mcp.prompts import Prompts
+from rpc_server.mcp.resources import FixedResources, MethodResources, RunResources
+from rpc_server.mcp.run_pictures import RunPictures
+from rpc_server.mcp.run_results import RunResults
+from rpc_server.mcp.run_tools import RunTools
+from rpc_server.mcp.runs import McpRuns
+from rpc_server.mcp.server import Failures, McpServer
+from rpc_server.mcp.subscriptions import Subscriptions
+from rpc_server.mcp.task_methods import TaskMethods
+from rpc_server.methods.services import Services
+from rpc_server.peer import Peer
+from rpc_server.redaction import Redactor
+
+
+def open_mcp(services: Services, session: Session, peer: Peer, redactor: Redactor, mapping: ErrorMapping) -> McpServer:
+    """The server of one peer. It lives as long as `services`, whose background it uses."""
+    settings = services.settings.mcp
+    pictures = RunPictures(services)
+    results = RunResults(settings.inline_bytes, pictures)
+    failures = Failures(mapping, redactor, settings.inline_bytes)
+    tasks = TaskMethods(services, results, failures)
+    subscriptions = Subscriptions(services, session, peer, tasks.detailed)
+    completions = Completions(services)
+    runs = McpRuns(services, results, peer)
+    run_tools = RunTools(services, runs, results)
+    method_tools = open_method_tools(services, runs.run_method, run_tools.names)
+    method_tools.index.changed = lambda: subscriptions.announce("tools")
+    run_tools.method_tools = method_tools
+    families = [
+        run_tools,
+        method_tools,
+        *services.plugins.features(),
+        Prompts(completions),
+        FixedResources(),
+        MethodResources(services, completions),
+        RunResources(services, completions, pictures, services.state_dir / "artifacts"),
+    ]
+    for family in families:
+        family.announce = subscriptions.announce
+    return McpServer(Catalog(families), subscriptions, tasks, failures)

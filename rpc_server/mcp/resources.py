@@ -1,0 +1,251 @@
+"""The resources: sources of methods, what became of runs, schemas, and the page that draws a run."""
+
+import json
+import mimetypes
+from base64 import b64encode
+from collections.abc import Mapping
+from importlib import resources as package_files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import anyio.to_thread
+from pydantic import BaseModel, ValidationError
+
+from orchestrators.features import Features
+from rpc_server.json_text import encode
+from rpc_server.mcp.completions import Completions
+from rpc_server.mcp.run_pictures import RunPictures
+from rpc_server.mcp.run_results import PAGE_URI
+from rpc_server.mcp.run_uris import run_part, run_uri
+from rpc_server.methods import runs
+from rpc_server.methods.services import Services
+from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
+from schemas.problem import Problem, ProblemError
+from schemas.runs import RunEvent, RunRecord, RunResult
+from schemas.validation import ValidationVerdict
+
+Json = dict[str, Any]
+
+_METHODS = "mthds://methods/"
+_SCHEMAS = "mthds://schemas/"
+_JSON_TYPE = "application/json"
+_SOURCE_TYPE = "application/toml"
+_PAGE_TYPE = "text/html;profile=mcp-app"
+_MOST_METHODS = 1000
+_MOST_ARTIFACTS = 200
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "execute": ExecuteParams,
+    "validate": ValidateParams,
+    "run_result": RunResult,
+    "run_record": RunRecord,
+    "run_event": RunEvent,
+    "verdict": ValidationVerdict,
+    "problem": Problem,
+}
+_TEMPLATES = (
+    (f"{_METHODS}{{name}}", "method", "The files of a method of the workspace, `name` being its path.", _SOURCE_TYPE),
+    ("mthds://runs/{id}", "run", "How a run stands, and its result once it has one.", _JSON_TYPE),
+    ("mthds://runs/{id}/output", "run output", "The whole output of a run.", _JSON_TYPE),
+    ("mthds://runs/{id}/events", "run events", "What happened in a run so far, in order.", _JSON_TYPE),
+    ("mthds://runs/{id}/picture", "run picture", "The graph of a run's method, each step as it stands.", _JSON_TYPE),
+    ("mthds://runs/{id}/artifacts", "run artifacts", "The files of a run, each with its own resource.", _JSON_TYPE),
+    ("mthds://runs/{id}/artifacts/{file}", "run artifact", "One file of a run.", "application/octet-stream"),
+)
+
+
+class MethodResources(Features):
+    """`mthds://methods/{name}`: the sources of the workspace's methods."""
+
+    def __init__(self, services: Services, completions: Completions) -> None:
+        self._services = services
+        self._completions = completions
+
+    async def resources(self) -> list[Json]:
+        if self._services.workspace.root.directory is None:
+            return []
+        listed = await self._services.workspace.list_methods(None, _MOST_METHODS)
+        return [
+            {
+                "uri": _METHODS + quote(method.path),
+                "name": method.name,
+                "title": method.name,
+                "mimeType": _SOURCE_TYPE,
+                **({"description": method.description} if method.description else {}),
+            }
+            for method in listed.methods
+        ]
+
+    async def resource_templates(self) -> list[Json]:
+        return [_template(*_TEMPLATES[0])]
+
+    async def read_resource(self, uri: str) -> list[Json] | None:
+        if not uri.startswith(_METHODS):
+            return None
+        try:
+            source = await self._services.workspace.method_source(
+                MethodParams(method=unquote(uri.removeprefix(_METHODS)))
+            )
+        except ProblemError as error:
+            if error.problem.code != "method.not_found" and not error.problem.code.startswith("security."):
+                raise
+            return None
+        files = source.files or {}
+        whole = _METHODS + quote(source.origin or "")
+        return [
+            {"uri": uri if len(files) == 1 else f"{whole}/{quote(path)}", "mimeType": _SOURCE_TYPE, "text": content}
+            if isinstance(content, str)
+            else {"uri": f"{whole}/{quote(path)}", "mimeType": _type_of(path), "blob": content.base64}
+            for path, content in files.items()
+        ]
+
+    async def complete(
+        self, ref: Mapping[str, Any], name: str, value: str, given: Mapping[str, str]
+    ) -> list[str] | None:
+        if ref.get("type") != "ref/resource" or ref.get("uri") != _TEMPLATES[0][0]:
+            return None
+        return await self._completions.methods(value) if name == "name" else []
+
+
+class RunResources(Features):
+    """`mthds://runs/{id}` and its parts."""
+
+    def __init__(
+        self, services: Services, completions: Completions, pictures: RunPictures, artifacts_dir: Path
+    ) -> None:
+        self._services = services
+        self._completions = completions
+        self._pictures = pictures
+        self._artifacts = artifacts_dir
+
+    async def resource_templates(self) -> list[Json]:
+        return [_template(*template) for template in _TEMPLATES[1:]]
+
+    async def read_resource(self, uri: str) -> list[Json] | None:
+        run_id, part = run_part(uri)
+        if run_id is None:
+            return None
+        try:
+            record = await runs.get(self._services, None, RunRef(run_id=run_id))
+            return await self._part(uri, record, part)
+        except ValidationError:
+            return None
+        except ProblemError as error:
+            if error.problem.code != "run.not_found":
+                raise
+            return None
+
+    async def complete(
+        self, ref: Mapping[str, Any], name: str, value: str, given: Mapping[str, str]
+    ) -> list[str] | None:
+        if ref.get("type") != "ref/resource" or ref.get("uri") not in [uri for uri, *_ in _TEMPLATES[1:]]:
+            return None
+        if name == "id":
+            return await self._completions.runs(value)
+        if name == "file" and "id" in given:
+            files = await anyio.to_thread.run_sync(self._files_of, given["id"])
+            return [file for file in files if file.startswith(value)]
+        return []
+
+    async def _part(self, uri: str, record: Json, part: str) -> list[Json] | None:
+        run_id = record["pipeline_run_id"]
+        if part == "":
+            return [_json_content(uri, {**record, **await self._result(record)})]
+        if part == "output":
+            return [_json_content(uri, (await self._result(record)).get("output"))]
+        if part == "events":
+            return [
+                _json_content(
+                    uri,
+                    [
+                        event.model_dump(mode="json", exclude_none=True)
+                        for event in await self._pictures.events_so_far(record)
+                    ],
+                )
+            ]
+        if part == "picture":
+            return [_json_content(uri, await self._pictures.of_run(record))]
+        if part == "artifacts":
+            return [_json_content(uri, await anyio.to_thread.run_sync(self._listed, run_id))]
+        if part.startswith("artifacts/"):
+            return await anyio.to_thread.run_sync(self._artifact, uri, run_id, part.removeprefix("artifacts/"))
+        return None
+
+    async def _result(self, record: Json) -> Json:
+        if record["state"] != "COMPLETED":
+            return {}
+        result: Json = await runs.result(
+            self._services, None, RunResultParams(run_id=record["pipeline_run_id"], wait_s=0)
+        )
+        return result
+
+    def _listed(self, run_id: str) -> list[Json]:
+        return [
+            {"uri": f"{run_uri(run_id)}/artifacts/{quote(name)}", "name": name, "mimeType": _type_of(name)}
+            for name in self._files_of(run_id)
+        ]
+
+    def _files_of(self, run_id: str) -> list[str]:
+        directory = self._artifacts / run_id
+        if not directory.resolve().is_relative_to(self._artifacts.resolve()):
+            return []
+        files = (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
+        return [path.relative_to(directory).as_posix() for path, _ in zip(files, range(_MOST_ARTIFACTS), strict=False)]
+
+    def _artifact(self, uri: str, run_id: str, name: str) -> list[Json] | None:
+        # Only a file that the listing names is read, so that no name leads elsewhere.
+        if name not in self._files_of(run_id):
+            return None
+        data = (self._artifacts / run_id / name).read_bytes()
+        return [{"uri": uri, "mimeType": _type_of(name), "blob": b64encode(data).decode("ascii")}]
+
+
+class FixedResources(Features):
+    """`mthds://schemas/…`, and the page of MCP Apps."""
+
+    async def resources(self) -> list[Json]:
+        schemas = [
+            {
+                "uri": _SCHEMAS + name,
+                "name": f"schema {name}",
+                "description": f"The JSON Schema of `{name}`." if name in _MODELS else "The OpenRPC document.",
+                "mimeType": _JSON_TYPE,
+            }
+            for name in (*_MODELS, "openrpc")
+        ]
+        drawing = {
+            "uri": PAGE_URI,
+            "name": "picture",
+            "title": "Picture of a run",
+            "description": "A page that draws a method's graph, each step as the run stands.",
+            "mimeType": _PAGE_TYPE,
+        }
+        return [*schemas, drawing]
+
+    async def read_resource(self, uri: str) -> list[Json] | None:
+        if uri == PAGE_URI:
+            from rpc_server.mcp.app import page
+
+            meta = {"ui": {"csp": {"connectDomains": [], "resourceDomains": []}, "prefersBorder": True}}
+            text = await anyio.to_thread.run_sync(page)
+            return [{"uri": uri, "mimeType": _PAGE_TYPE, "text": text, "_meta": meta}]
+        name = uri.removeprefix(_SCHEMAS)
+        if name == "openrpc":
+            text = package_files.files("schemas").joinpath("openrpc.json").read_text(encoding="utf-8")
+            return [_json_content(uri, json.loads(text))]
+        if uri.startswith(_SCHEMAS) and name in _MODELS:
+            return [_json_content(uri, _MODELS[name].model_json_schema(by_alias=True))]
+        return None
+
+
+def _template(uri: str, name: str, description: str, mime_type: str) -> Json:
+    return {"uriTemplate": uri, "name": name, "description": description, "mimeType": mime_type}
+
+
+def _json_content(uri: str, value: Any) -> Json:
+    return {"uri": uri, "mimeType": _JSON_TYPE, "text": encode(value).decode()}
+
+
+def _type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,29 @@
+"""The revisions of MCP that are spoken, and the names that the specification gives things."""
+
+LEGACY = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Agreed on by `initialize`, oldest first."""
+LATEST_LEGACY = LEGACY[-1]
+MODERN = ("2026-07-28",)
+"""Named by each request on its own."""
+
+BATCHES = ("2024-11-05", "2025-03-26")
+"""Where an array of messages may be sent (2025-03-26, "Batching"; later revisions removed it)."""
+
+PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"
+CLIENT_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
+RELATED_TASK = "io.modelcontextprotocol/related-task"
+IMMEDIATE_RESPONSE = "io.modelcontextprotocol/model-immediate-response"
+
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
+UI_EXTENSION = "io.modelcontextprotocol/ui"
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""By rising severity (RFC 5424)."""
+
+MISSING_CAPABILITY = -32021
+UNSUPPORTED_VERSION = -32022
+RESOURCE_NOT_FOUND_LEGACY = -32002
