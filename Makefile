@@ -1,6 +1,7 @@
 # make demo    run the shipped example through the real server; sets everything up first
 # make test    the whole suite, then the end-to-end tests on every other Python 3.11-3.13 that is here
 # make check   lint, format, types, import rules
+# make conformance   the official MCP conformance suite alone, with what it has to say; `make test` runs it too
 # make soak    the long crash campaign of docs/reliability.md; KILLS=220 SEED=1
 # make bench   the figures of benchmarks/README.md, measured against their peers
 # make fmt     mend what can be mended by itself
@@ -9,7 +10,7 @@
 # PYTHON=/path/to/python chooses the Python of .venv; else it is the newest of 3.11-3.13 that is here.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test end-to-end check soak bench fmt clean
+.PHONY: demo test conformance node-packages end-to-end check soak bench fmt clean
 
 KILLS ?= 220
 SEED ?= 1
@@ -18,14 +19,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 EXAMPLE := examples/invoice_triage
+NODE_STAMP := tests/node/node_modules/.installed
 
 demo: $(VENV)/installed
 	@$(BIN)/mthds-rpc call execute --method $(EXAMPLE) --inputs $(EXAMPLE)/inputs.json --progress --output
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(NODE_STAMP)
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 	@MAKE='$(MAKE)' scripts/end-to-end "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+
+conformance: $(VENV)/installed-dev $(NODE_STAMP)
+	@$(BIN)/python -m pytest -rP tests/conformance
+
+node-packages: $(NODE_STAMP)
 
 end-to-end: $(VENV)/installed-dev
 	@echo "End-to-end tests on $$($(BIN)/python --version):"
@@ -40,7 +47,7 @@ check: $(VENV)/installed-dev
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.fault.soak --kills $(KILLS) --seed $(SEED)
 
-bench: $(VENV)/installed-bench
+bench: $(VENV)/installed-dev
 	@$(BIN)/python -m benchmarks.run
 
 fmt: $(VENV)/installed-dev
@@ -60,6 +67,7 @@ $(VENV)/installed-dev: $(PINS)
 	@PYTHON='$(PYTHON)' scripts/install $(VENV) '.[dev]'
 	@touch $(VENV)/installed $@
 
-$(VENV)/installed-bench: $(PINS)
-	@PYTHON='$(PYTHON)' scripts/install $(VENV) '.[dev,bench]'
-	@touch $(VENV)/installed $(VENV)/installed-dev $@
+# The npm packages that tests need, which every environment shares.
+$(NODE_STAMP): tests/node/package.json tests/node/package-lock.json tests/node/.npmrc | $(VENV)/installed-dev
+	@scripts/node-packages $(VENV)
+	@touch $@

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from rpc_server.mcp.portable import FORMATS
 from schemas.problem import ProblemError, problem_error
 
 Schema = Mapping[str, Any]
@@ -21,8 +22,12 @@ _WORDS = {
     "array": "a list",
     "null": "null",
 }
-_DEEPEST_EXAMPLE = 4
-_SHOWN = 60
+_EXAMPLES = {
+    FORMATS["date"]: "2026-01-31",
+    FORMATS["time"]: "12:00:00",
+    FORMATS["date-time"]: "2026-01-31T12:00:00",
+}
+_SHOWN = 240
 
 
 def fitted(arguments: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
@@ -42,27 +47,25 @@ def fitted(arguments: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     return {name: _fit(value, properties[name], name) for name, value in given.items()}
 
 
-def example_of(schema: Schema, depth: int = 0) -> Any:
-    """A value that fits a portable schema."""
+def example_of(schema: Schema) -> Any:
+    """A value that fits a portable schema, with nothing in it that may be left out."""
     if "default" in schema:
         return schema["default"]
     if "enum" in schema:
         return schema["enum"][0]
     if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], depth)
+        return example_of(schema["anyOf"][0])
     match schema.get("type"):
         case "integer" | "number":
             return max(1, schema.get("minimum", 1))
         case "boolean":
             return True
         case "array":
-            count = max(1, schema.get("minItems", 1)) if depth < _DEEPEST_EXAMPLE else 0
-            return [example_of(schema.get("items", {}), depth + 1) for _ in range(count)]
+            return [example_of(schema.get("items", {})) for _ in range(max(1, schema.get("minItems", 1)))]
         case "object":
             properties = schema.get("properties", {})
-            names = schema.get("required", []) if depth < _DEEPEST_EXAMPLE else []
-            return {name: example_of(properties[name], depth + 1) for name in names if name in properties}
-    return "text"
+            return {name: example_of(properties[name]) for name in schema.get("required", ())}
+    return next((text for hint, text in _EXAMPLES.items() if schema.get("description", "").endswith(hint)), "text")
 
 
 def _fit(value: Any, schema: Schema, place: str) -> Any:
@@ -186,4 +189,4 @@ def _refused(code: str, title: str, detail: str, place: str, advice: str) -> Pro
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN * 4 else f"{text[: _SHOWN * 4]}…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

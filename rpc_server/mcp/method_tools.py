@@ -11,8 +11,8 @@ from rpc_server.mcp.method_index import CACHE_VERSION, IndexedMethod, IndexLimit
 from rpc_server.mcp.method_roots import method_roots
 from rpc_server.mcp.portable import MAX_DESCRIPTION, shortened, with_original_keys
 from rpc_server.mcp.run_results import PAGE_URI
-from rpc_server.mcp.run_tools import output_schema
 from rpc_server.mcp.signature_cache import SignatureCache
+from rpc_server.mcp.tool_specs import output_schema
 from rpc_server.methods.services import Services
 from rpc_server.workspace.scan import ScanBounds
 from schemas.problem import ProblemError

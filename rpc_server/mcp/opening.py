@@ -14,6 +14,7 @@ from rpc_server.mcp.runs import McpRuns
 from rpc_server.mcp.server import Failures, McpServer
 from rpc_server.mcp.subscriptions import Subscriptions
 from rpc_server.mcp.task_methods import TaskMethods
+from rpc_server.mcp.tool_specs import TOOLS
 from rpc_server.methods.services import Services
 from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
@@ -30,13 +31,15 @@ def open_mcp(services: Services, session: Session, peer: Peer, redactor: Redacto
     completions = Completions(services)
     runs = McpRuns(services, results, peer)
     run_tools = RunTools(services, runs, results)
-    method_tools = open_method_tools(services, runs.run_method, run_tools.names)
-    method_tools.index.changed = lambda: subscriptions.announce("tools")
+    method_tools = open_method_tools(services, runs.run_method, [tool.name for tool in TOOLS])
+    method_tools.index.changed = subscriptions.announce_methods
     run_tools.method_tools = method_tools
+    subscriptions.watch = method_tools.index.current
     families = [
         run_tools,
-        method_tools,
         *services.plugins.features(),
+        # After the plugins: a name that is not known here makes it look at the disk.
+        method_tools,
         Prompts(completions),
         FixedResources(),
         MethodResources(services, completions),

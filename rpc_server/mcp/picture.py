@@ -182,16 +182,16 @@ class _Drawing:
             node.detail = _problem_text(event.problem)
 
     def settle(self, state: str | None) -> None:
-        """Say what became of the nodes that no event speaks of, once it is known."""
-        if state in _END_OF_RUNNING:
-            status, detail = _END_OF_RUNNING[state]
-            for node in self._nodes.values():
-                for run in [run for run, was in node.runs.items() if was == "running"]:
-                    node.runs[run] = status
-                    node.detail = node.detail or detail
+        """Say what became of the nodes that no event speaks of, once it is known.
+
+        What a run that did not complete never came to stays pending.
+        """
+        if state == "COMPLETED":
+            self._end_running(state)
         for node in self._nodes.values():
             if node.status == "pending" and self._was_passed_over(node):
                 node.runs["settled"] = "completed" if node.kind == "Binding" else "skipped"
+        self._end_running(state)
 
     def nodes_as_json(self) -> list[dict[str, Any]]:
         return [node.as_json() for node in self._nodes.values()]
@@ -233,6 +233,15 @@ class _Drawing:
             if kind not in _WITHIN or source in self._above(target) or target in self._above(source):
                 label = _flow(raw, self._nodes[source], self._nodes[target])
                 self._edges[_Edge(source, target, label, kind)] = None
+
+    def _end_running(self, state: str | None) -> None:
+        if state not in _END_OF_RUNNING:
+            return
+        status, detail = _END_OF_RUNNING[state]
+        for node in self._nodes.values():
+            for run in [run for run, was in node.runs.items() if was == "running"]:
+                node.runs[run] = status
+                node.detail = node.detail or detail
 
     def _begin_again(self, attempt: int) -> None:
         self._attempt = attempt

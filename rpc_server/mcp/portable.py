@@ -31,7 +31,8 @@ _KEPT_LIMITS = {
     "number": ("minimum", "maximum"),
     "array": ("minItems", "maxItems"),
 }
-_FORMATS = {"date": "A date, YYYY-MM-DD.", "time": "A time, HH:MM:SS.", "date-time": "A time, YYYY-MM-DDTHH:MM:SS."}
+FORMATS = {"date": "A date, YYYY-MM-DD.", "time": "A time, HH:MM:SS.", "date-time": "A time, YYYY-MM-DDTHH:MM:SS."}
+"""Format of a text -> what a description says in its place, as its last sentence."""
 
 
 class Inexpressible(Exception):
@@ -132,7 +133,7 @@ class _Inputs:
         return kept
 
     def hint(self, schema: Schema) -> str:
-        return _FORMATS.get(schema.get("format", ""), "")
+        return FORMATS.get(schema.get("format", ""), "")
 
 
 class _Outputs:

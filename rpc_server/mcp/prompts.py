@@ -13,7 +13,7 @@ _METHOD = {"name": "method", "description": "The method's path in the workspace.
 _PIPE = {"name": "pipe", "description": "The pipe to begin with; else the method's own.", "required": False}
 _PURPOSE = {"name": "purpose", "description": "What the method is to do, in a sentence.", "required": True}
 
-_PROMPTS: dict[str, Json] = {
+PROMPTS: dict[str, Json] = {
     "run_method": {
         "name": "run_method",
         "title": "Run a method",
@@ -59,10 +59,10 @@ class Prompts(Features):
         self._completions = completions
 
     async def prompts(self) -> list[Json]:
-        return list(_PROMPTS.values())
+        return list(PROMPTS.values())
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> Json | None:
-        prompt = _PROMPTS.get(name)
+        prompt = PROMPTS.get(name)
         if prompt is None:
             return None
         for argument in prompt["arguments"]:
@@ -79,7 +79,7 @@ class Prompts(Features):
     async def complete(
         self, ref: Mapping[str, Any], name: str, value: str, given: Mapping[str, str]
     ) -> list[str] | None:
-        if ref.get("type") != "ref/prompt" or ref.get("name") not in _PROMPTS:
+        if ref.get("type") != "ref/prompt" or ref.get("name") not in PROMPTS:
             return None
         if name == "method":
             return await self._completions.methods(value)

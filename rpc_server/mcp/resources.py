@@ -44,7 +44,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "verdict": ValidationVerdict,
     "problem": Problem,
 }
-_TEMPLATES = (
+TEMPLATES = (
     (f"{_METHODS}{{name}}", "method", "The files of a method of the workspace, `name` being its path.", _SOURCE_TYPE),
     ("mthds://runs/{id}", "run", "How a run stands, and its result once it has one.", _JSON_TYPE),
     ("mthds://runs/{id}/output", "run output", "The whole output of a run.", _JSON_TYPE),
@@ -78,7 +78,7 @@ class MethodResources(Features):
         ]
 
     async def resource_templates(self) -> list[Json]:
-        return [_template(*_TEMPLATES[0])]
+        return [_template(*TEMPLATES[0])]
 
     async def read_resource(self, uri: str) -> list[Json] | None:
         if not uri.startswith(_METHODS):
@@ -103,7 +103,7 @@ class MethodResources(Features):
     async def complete(
         self, ref: Mapping[str, Any], name: str, value: str, given: Mapping[str, str]
     ) -> list[str] | None:
-        if ref.get("type") != "ref/resource" or ref.get("uri") != _TEMPLATES[0][0]:
+        if ref.get("type") != "ref/resource" or ref.get("uri") != TEMPLATES[0][0]:
             return None
         return await self._completions.methods(value) if name == "name" else []
 
@@ -120,7 +120,7 @@ class RunResources(Features):
         self._artifacts = artifacts_dir
 
     async def resource_templates(self) -> list[Json]:
-        return [_template(*template) for template in _TEMPLATES[1:]]
+        return [_template(*template) for template in TEMPLATES[1:]]
 
     async def read_resource(self, uri: str) -> list[Json] | None:
         run_id, part = run_part(uri)
@@ -139,7 +139,7 @@ class RunResources(Features):
     async def complete(
         self, ref: Mapping[str, Any], name: str, value: str, given: Mapping[str, str]
     ) -> list[str] | None:
-        if ref.get("type") != "ref/resource" or ref.get("uri") not in [uri for uri, *_ in _TEMPLATES[1:]]:
+        if ref.get("type") != "ref/resource" or ref.get("uri") not in [uri for uri, *_ in TEMPLATES[1:]]:
             return None
         if name == "id":
             return await self._completions.runs(value)

@@ -5,7 +5,7 @@ notification marked with the request that asked (2026-07-28, "Subscriptions").
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from rpc_server.dispatch import Call
 from rpc_server.errors import INVALID_PARAMS
 from rpc_server.mcp import tasks
 from rpc_server.mcp.caller import Caller, Session
+from rpc_server.mcp.introduction import RESULT_META
 from rpc_server.mcp.params import required_object, required_text
 from rpc_server.mcp.revisions import MISSING_CAPABILITY, SUBSCRIPTION_ID, TASKS_EXTENSION
 from rpc_server.mcp.run_uris import run_id_of
@@ -54,6 +55,9 @@ class _Listener:
 class Subscriptions:
     """Who wants to be told of what."""
 
+    watch: Callable[[float], Awaitable[object]]
+    """Has changes of the methods noticed from now on, after at most so many seconds; set by who opens their index."""
+
     def __init__(self, services: Services, session: Session, peer: Peer, task_of: Callable[[str], Any]) -> None:
         """`task_of` gives a run's task in full, `DetailedTask` of the extension."""
         self._services = services
@@ -71,6 +75,11 @@ class Subscriptions:
         for listener in list(self._listeners):
             if kind in listener.lists:
                 listener.notify(method, {})
+
+    def announce_methods(self) -> None:
+        """Say that the methods of the workspace, and so their tools and sources, have changed."""
+        self.announce("tools")
+        self.announce("resources")
 
     async def subscribe(self, params: Json) -> Json:
         """`resources/subscribe`: tell the legacy client of a run's every step."""
@@ -96,10 +105,12 @@ class Subscriptions:
         if task_ids and not caller.has_extension(TASKS_EXTENSION):
             raise missing_tasks_extension()
         listener = _Listener(call, frozenset(kind for name, kind in _LISTS.items() if asked.get(name) is True))
-        call.closing_result = {"resultType": "complete", "_meta": {SUBSCRIPTION_ID: call.id}}
+        call.closing_result = {"resultType": "complete", "_meta": {**RESULT_META, SUBSCRIPTION_ID: call.id}}
         honoured: Json = {name: True for name, kind in _LISTS.items() if kind in listener.lists}
         honoured |= {"resourceSubscriptions": uris} if uris else {}
         honoured |= {"taskIds": task_ids} if task_ids else {}
+        if listener.lists:
+            await self.watch(0)
         listener.notify("notifications/subscriptions/acknowledged", {"notifications": honoured})
         self._listeners.append(listener)
         try:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,16 @@ from rpc_server import errors, versions
 from rpc_server.cli import COMMANDS, EXIT_STATUSES
 from rpc_server.commands.hosts import HOSTS
 from rpc_server.dispatch import MethodSpec
+from rpc_server.mcp import revisions
+from rpc_server.mcp.face import McpFace
+from rpc_server.mcp.prompts import PROMPTS
+from rpc_server.mcp.resources import TEMPLATES
+from rpc_server.mcp.run_results import PAGE_URI
+from rpc_server.mcp.tool_specs import TOOLS
 from rpc_server.methods.services import Services
 from rpc_server.methods.table import wire_methods
+from rpc_server.peer import Peer
+from rpc_server.redaction import Redactor
 from schemas import problem, results, runs
 from tests.support.cli import run_cli
 from tests.support.client import ROOT, RpcClient
@@ -51,6 +59,16 @@ PROJECT = "/absolute/path/of/your/project"
 
 async def no_services() -> Services:
     raise AssertionError("a description calls no handler")
+
+
+class NeverReady:
+    """Stands in for what is opened late: a description waits for nothing."""
+
+    async def ready(self) -> Services:
+        return await no_services()
+
+    def map_error(self, error: BaseException) -> None:
+        raise AssertionError("a description maps no error")
 
 
 METHODS = dict(wire_methods(no_services, "direct"))
@@ -140,6 +158,50 @@ def explained_params(text: str, heading: str) -> set[str]:
         elif len(row) == 4:
             found |= {codes(row[0])[0]}
     return found
+
+
+class TestMcp:
+    """docs/mcp.md"""
+
+    def test_every_method_of_the_protocol_is_there_and_no_other(self) -> None:
+        table = rows(section(page("docs/mcp.md"), "Methods of the protocol"))
+
+        listed = {name for row in table for name in codes(row[0])}
+
+        assert listed == set(McpFace(Peer(), Redactor({}), NeverReady()).methods())
+
+    @pytest.mark.parametrize(
+        ("heading", "names"),
+        [
+            ("Tools", [tool.name for tool in TOOLS]),
+            ("Resources", [*(uri for uri, *_ in TEMPLATES), PAGE_URI, "mthds://schemas/…"]),
+            ("Prompts", PROMPTS),
+        ],
+    )
+    def test_everything_that_is_offered_is_there_and_nothing_else(self, heading: str, names: Iterable[str]) -> None:
+        table = rows(section(page("docs/mcp.md"), heading))
+
+        assert {codes(row[0])[0] for row in table} == set(names)
+
+    def test_the_arguments_of_every_prompt_are_there(self) -> None:
+        table = rows(section(page("docs/mcp.md"), "Prompts"))
+
+        listed = {codes(row[0])[0]: codes(row[1]) for row in table}
+
+        assert listed == {
+            name: [argument["name"] for argument in prompt["arguments"]] for name, prompt in PROMPTS.items()
+        }
+
+    def test_every_integer_of_its_own_is_there_and_no_other(self) -> None:
+        table = rows(section(page("docs/mcp.md"), "Errors"))
+        ours = {value for name, value in vars(revisions).items() if name[0].isupper() and type(value) is int}
+
+        assert set().union(*(integers_of(row[0]) for row in table)) == ours
+
+    def test_every_revision_is_there(self) -> None:
+        table = section(page("docs/mcp.md"), "Revisions")
+
+        assert set(re.findall(r"\d{4}-\d\d-\d\d", table)) == {*revisions.LEGACY, *revisions.MODERN}
 
 
 class TestErrors:

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from tests.support.mcp_spy import McpSpy
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
 
@@ -34,10 +36,14 @@ class RpcFailed(AssertionError):
 
 
 class Spy:
-    """What is wrong with a server's messages, were it a message that is none or a second answer."""
+    """What is wrong with a server's messages, were it a message that is none or a second answer.
+
+    What belongs to MCP is judged by its own rules, in `mcp`.
+    """
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        self.mcp = McpSpy(self.faults)
         self.saw_all_sent = True
         """False once something was sent that the spy could not read: then it judges single messages only."""
         self._asked: Counter[Any] = Counter()
@@ -47,7 +53,9 @@ class Spy:
     def saw_sent(self, message: Any) -> None:
         """Remember what a message of the client asks for."""
         for request in message if isinstance(message, list) else [message]:
-            if isinstance(request, dict) and "id" in request and _is_legal(request["id"]):
+            if isinstance(request, dict):
+                self.mcp.saw_sent(request)
+            if isinstance(request, dict) and _wants_answer(request):
                 self._asked[_key(request["id"])] += 1
                 params = request.get("params")
                 meta = params.get("_meta") if isinstance(params, dict) else None
@@ -68,7 +76,8 @@ class Spy:
 
     def unanswered(self) -> list[Any]:
         """The ids that were asked more often than answered, each as (is text, id)."""
-        late = [key for key, asked in self._asked.items() if self._answered[key] < asked]
+        silenced = self.mcp.silenced()
+        late = [key for key, asked in self._asked.items() if self._answered[key] < asked and key not in silenced]
         return late if self.saw_all_sent else []
 
     def _look_at_answer(self, answer: Any) -> None:
@@ -76,7 +85,9 @@ class Spy:
         if members not in ({"jsonrpc", "id", "result"}, {"jsonrpc", "id", "error"}) or answer["jsonrpc"] != "2.0":
             self.faults.append(f"not an answer: {answer!r}")
             return
-        if "error" in answer:
+        if self.mcp.answers(answer):
+            self.mcp.saw_answer(answer)
+        elif "error" in answer:
             self._look_at_error(answer["error"])
         key = _key(answer["id"])
         self._answered[key] += 1
@@ -91,7 +102,9 @@ class Spy:
 
     def _look_at_notification(self, message: dict[str, Any]) -> None:
         params = message.get("params")
-        if set(message) != {"jsonrpc", "method", "params"} or message["method"] != "notifications/progress":
+        if self.mcp.owns(message):
+            self.mcp.saw_notification(message)
+        elif set(message) != {"jsonrpc", "method", "params"} or message["method"] != "notifications/progress":
             self.faults.append(f"not a notification of the contract: {message!r}")
         elif not isinstance(params, dict) or not {"progressToken", "progress", "data"} <= set(params):
             self.faults.append(f"not a progress notification: {message!r}")
@@ -301,6 +314,12 @@ class RpcClient:
 def _key(id_: Any) -> Any:
     """An id to look up by: 1 and "1" are two, 1 and 1.0 are one."""
     return isinstance(id_, str), id_
+
+
+def _wants_answer(message: dict[str, Any]) -> bool:
+    """Whether it is a request, a faulty one too, rather than a notification or a response of the client."""
+    is_response = "method" not in message and ("result" in message or "error" in message)
+    return "id" in message and _is_legal(message["id"]) and not is_response
 
 
 def _is_legal(id_: Any) -> bool:

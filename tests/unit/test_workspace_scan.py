@@ -1,11 +1,12 @@
 """Listing the methods of a workspace."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from rpc_server.config import Flags
-from rpc_server.workspace.scan import Scan, ScanBounds, scan_methods
+from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, scan_methods
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
 from tests.support.settings import Machine
@@ -102,6 +103,48 @@ def test_a_scan_that_stops_at_a_bound_says_so(machine: Machine, bounds: ScanBoun
         machine.write(machine.project / "a" / str(number), "x.mthds", HEAD)
 
     assert scan(machine, bounds).truncated
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(machine: Machine) -> None:
+    bundle = machine.write(machine.project, "a.mthds", HEAD.format("first"))
+    memory = ScanMemory()
+    os.utime(bundle, (1, 1))
+    scan_methods(machine.project, BOUNDS, memory)
+
+    bundle.write_text(HEAD.format("other"), encoding="utf-8")
+    os.utime(bundle, (1, 1))
+
+    [entry] = scan_methods(machine.project, BOUNDS, memory).methods
+    assert entry.domain == "first"
+
+
+def test_a_file_that_changed_a_moment_ago_is_read_again(machine: Machine) -> None:
+    bundle = machine.write(machine.project, "a.mthds", HEAD.format("first"))
+    memory = ScanMemory()
+    scan_methods(machine.project, BOUNDS, memory)
+    changed = bundle.stat().st_mtime_ns
+
+    bundle.write_text(HEAD.format("other"), encoding="utf-8")
+    os.utime(bundle, ns=(changed, changed))
+
+    [entry] = scan_methods(machine.project, BOUNDS, memory).methods
+    assert entry.domain == "other"
+
+
+@pytest.mark.parametrize("name", ["main.mthds", "parts/helper.mthds", "code.py", "notes.txt"])
+def test_the_stamp_of_a_method_differs_when_any_of_its_files_does(machine: Machine, name: str) -> None:
+    for path in ("m/main.mthds", "m/parts/helper.mthds", "m/code.py", "m/notes.txt", "n/main.mthds"):
+        text = HEAD.format("m") if path.endswith("main.mthds") else 'x = "y"\n'
+        machine.write((machine.project / path).parent, Path(path).name, text)
+    memory = ScanMemory()
+    before = scan_methods(machine.project, BOUNDS, memory).stamps
+
+    os.utime(machine.project / "m" / name, (1, 1))
+
+    after = scan_methods(machine.project, BOUNDS, memory).stamps
+    assert set(after) == {"m", "n"}
+    assert after["m"].files != before["m"].files
+    assert after["n"].files == before["n"].files
 
 
 @pytest.mark.anyio

@@ -1,0 +1,314 @@
+"""Which era a message belongs to, and what each revision of MCP answers before any method is run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.mcp_client import McpClient, envelope, serve_mcp
+from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
+
+META = "io.modelcontextprotocol/"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
+    with serve_mcp(tmp_path_factory.mktemp("home")) as client:
+        yield client
+
+
+@pytest.fixture
+def client(server: McpClient) -> Iterator[McpClient]:
+    """The shared server, spoken to in the modern era until a test says otherwise."""
+    server.version = MODERN
+    yield server
+    assert server.spy.faults == []
+
+
+def initialize_params(version: Any = LATEST_LEGACY) -> dict[str, Any]:
+    return {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+
+
+def code_of(answer: dict[str, Any]) -> int:
+    return int(answer["error"]["code"])
+
+
+@pytest.mark.parametrize("version", LEGACY)
+def test_a_version_that_is_spoken_is_agreed_on(client: McpClient, version: str) -> None:
+    assert client.initialize(version)["protocolVersion"] == version
+
+
+@pytest.mark.parametrize("version", ["1999-01-01", "2099-01-01", MODERN, "draft", ""])
+def test_any_other_version_is_answered_with_the_latest_that_shakes_hands(client: McpClient, version: str) -> None:
+    assert client.initialize(version)["protocolVersion"] == LATEST_LEGACY
+
+
+@pytest.mark.parametrize("version", [None, 20251125, ["2025-11-25"]])
+def test_a_handshake_without_a_version_is_refused(client: McpClient, version: Any) -> None:
+    assert client.error("initialize", initialize_params(version))["code"] == -32602
+
+
+def test_a_capability_is_declared_from_the_revision_on_that_has_it(client: McpClient) -> None:
+    declared = {version: set(client.initialize(version)["capabilities"]) for version in LEGACY}
+
+    assert [version for version in LEGACY if "completions" in declared[version]] == list(LEGACY[1:])
+    assert [version for version in LEGACY if "tasks" in declared[version]] == [LATEST_LEGACY]
+    assert all({"tools", "resources", "prompts", "logging"} <= found for found in declared.values())
+
+
+@pytest.mark.parametrize("version", [*LEGACY, MODERN])
+def test_changes_of_lists_are_declared_since_hosts_drop_them_otherwise(client: McpClient, version: str) -> None:
+    if version == MODERN:
+        capabilities = client.modern("server/discover")["capabilities"]
+    else:
+        capabilities = client.initialize(version)["capabilities"]
+
+    assert [capabilities[kind]["listChanged"] for kind in ("tools", "resources", "prompts")] == [True] * 3
+
+
+def test_discovery_names_the_modern_versions_and_the_tasks_extension(client: McpClient) -> None:
+    found = client.modern("server/discover")
+
+    assert found["supportedVersions"] == [MODERN]
+    assert META + "tasks" in found["capabilities"]["extensions"]
+    assert "tasks" not in found["capabilities"]
+    assert found["instructions"]
+
+
+def test_a_client_need_not_say_who_it_is(client: McpClient) -> None:
+    params = envelope()
+    del params["_meta"][META + "clientInfo"]
+
+    assert client.result("server/discover", params)["resultType"] == "complete"
+
+
+@pytest.mark.parametrize("requested", ["2025-11-25", "2024-11-05", "2027-01-01", "draft"])
+def test_an_envelope_of_a_version_without_envelopes_is_told_what_there_is(client: McpClient, requested: str) -> None:
+    error = client.error("tools/list", envelope(version=requested))
+
+    assert error["code"] == -32022
+    assert error["data"] == {"supported": [MODERN], "requested": requested}
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("protocolVersion", 20260728),
+        ("clientCapabilities", None),
+        ("clientCapabilities", []),
+        ("logLevel", "loud"),
+        ("logLevel", 3),
+    ],
+)
+def test_an_envelope_that_is_not_whole_is_refused(client: McpClient, member: str, value: Any) -> None:
+    params = envelope()
+    params["_meta"][META + member] = value
+
+    assert client.error("tools/list", params)["code"] == -32602
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("server/discover", {}),
+        ("server/discover", {"_meta": {}}),
+        ("subscriptions/listen", {"notifications": {}}),
+    ],
+)
+def test_what_only_the_modern_era_has_is_refused_without_an_envelope(
+    client: McpClient, method: str, params: dict[str, Any]
+) -> None:
+    assert client.error(method, params)["code"] == -32602
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("initialize", initialize_params()),
+        ("ping", {}),
+        ("logging/setLevel", {"level": "info"}),
+        ("resources/subscribe", {"uri": "mthds://runs/x"}),
+        ("resources/unsubscribe", {"uri": "mthds://runs/x"}),
+        ("tasks/result", {"taskId": "x"}),
+        ("tasks/list", {}),
+    ],
+)
+def test_what_the_modern_era_removed_is_not_found_with_an_envelope(
+    client: McpClient, method: str, params: dict[str, Any]
+) -> None:
+    assert client.mcp_error(method, params)["code"] == -32601
+
+
+@pytest.mark.parametrize("version", LEGACY[:-1])
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/result", "tasks/cancel", "tasks/list"])
+def test_tasks_are_not_found_before_the_revision_that_has_them(client: McpClient, version: str, method: str) -> None:
+    client.speak(version)
+
+    assert client.mcp_error(method, {"taskId": "x"})["code"] == -32601
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
+def test_tasks_are_refused_to_a_modern_client_that_did_not_declare_them(client: McpClient, method: str) -> None:
+    error = client.mcp_error(method, {"taskId": "x", "inputResponses": {}})
+
+    assert error["code"] == -32021
+    assert error["data"] == {"requiredCapabilities": {"extensions": {META + "tasks": {}}}}
+
+
+def test_before_the_handshake_only_ping_is_answered_without_an_envelope(tmp_path: Path) -> None:
+    with serve_mcp(tmp_path) as client:
+        assert client.result("ping") == {}
+        assert client.error("tools/list", {})["code"] == -32602
+        assert client.error("logging/setLevel", {"level": "info"})["code"] == -32602
+
+
+def test_a_handshake_with_an_envelope_begins_no_session(tmp_path: Path) -> None:
+    with serve_mcp(tmp_path) as client:
+        refused = client.error("initialize", envelope(initialize_params()))
+        after = client.error("prompts/list", {})
+
+    assert (refused["code"], after["code"]) == (-32601, -32602)
+
+
+def test_requests_may_follow_the_handshake_without_waiting_for_it(tmp_path: Path) -> None:
+    with serve_mcp(tmp_path) as client:
+        client.request("initialize", initialize_params("2025-06-18"))
+        asked = client.request("prompts/list", {})
+
+        assert "prompts" in client.result_of(asked)
+
+
+def test_both_eras_and_plain_calls_go_side_by_side_on_one_stream(client: McpClient) -> None:
+    client.speak("2025-06-18")
+    legacy = [client.request("prompts/list", {}) for _ in range(3)]
+    modern = [client.request("prompts/list", envelope()) for _ in range(3)]
+    plain = [client.request("version") for _ in range(3)]
+    mixed = [client.request(*one) for one in (("ping", {}), ("server/discover", envelope()), ("methods/list", {}))]
+
+    assert all("resultType" not in client.result_of(one) for one in legacy)
+    assert all(client.result_of(one)["resultType"] == "complete" for one in modern)
+    assert all("_meta" not in client.result_of(one) for one in plain)
+    assert client.result_of(mixed[0]) == {}
+    assert client.result_of(mixed[1])["supportedVersions"] == [MODERN]
+    assert client.result_of(mixed[2])["methods"] == []
+
+
+def test_a_plain_call_with_an_envelope_stays_plain(client: McpClient) -> None:
+    assert "resultType" not in client.result("methods/list", envelope())
+
+
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26"])
+def test_a_batch_is_answered_in_one_array_where_the_revision_has_batches(client: McpClient, version: str) -> None:
+    client.speak(version)
+
+    client.send(
+        [
+            {"jsonrpc": "2.0", "id": f"{version}-1", "method": "ping"},
+            {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "nothing"}},
+            {"jsonrpc": "2.0", "id": f"{version}-2", "method": "prompts/list"},
+            {"jsonrpc": "2.0", "id": f"{version}-3", "method": "version"},
+        ]
+    )
+
+    client.answer(f"{version}-1")
+    answers = client.message(lambda message: isinstance(message, list) and message[0]["id"] == f"{version}-1")
+    assert [answer["id"] for answer in answers] == [f"{version}-{number}" for number in (1, 2, 3)]
+    assert all("result" in answer for answer in answers)
+
+
+def test_a_batch_of_notifications_is_answered_with_nothing(client: McpClient) -> None:
+    client.speak("2025-03-26")
+    before = len(client.messages)
+
+    client.send([{"jsonrpc": "2.0", "method": "notifications/initialized"}] * 2)
+    client.mcp("ping")
+
+    assert [message for message in client.messages[before:] if isinstance(message, list)] == []
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25", MODERN])
+def test_in_a_batch_only_plain_calls_are_served_where_the_revision_has_none(client: McpClient, version: str) -> None:
+    client.speak(version)
+    params = envelope() if version == MODERN else {}
+
+    client.send(
+        [
+            {"jsonrpc": "2.0", "id": f"{version}-a", "method": "prompts/list", "params": params},
+            {"jsonrpc": "2.0", "id": f"{version}-b", "method": "version"},
+        ]
+    )
+
+    assert code_of(client.answer(f"{version}-a")) == -32600
+    assert "result" in client.answer(f"{version}-b")
+
+
+def test_a_handshake_in_a_batch_is_refused(client: McpClient) -> None:
+    client.send([{"jsonrpc": "2.0", "id": "batched", "method": "initialize", "params": initialize_params()}])
+
+    assert code_of(client.answer("batched")) == -32600
+
+
+@pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])
+@pytest.mark.parametrize("id_", [None, 1.5])
+def test_an_id_that_only_plain_json_rpc_allows_is_refused(tmp_path: Path, version: str, id_: Any) -> None:
+    with serve_mcp(tmp_path) as client:
+        client.speak(version)
+        client.request("prompts/list", envelope() if version == MODERN else {}, id=id_)
+        client.request("version", id="plain")
+
+        assert code_of(client.answer(id_)) == -32600
+        assert "result" in client.answer("plain")
+
+
+@pytest.mark.parametrize("id_", [0, -1, "", "0", 2**53])
+def test_every_whole_number_and_text_is_an_id(tmp_path: Path, id_: Any) -> None:
+    with serve_mcp(tmp_path) as client:
+        client.request("server/discover", envelope(), id=id_)
+
+        assert client.answer(id_)["id"] == id_
+
+
+def test_ping_is_answered_with_an_empty_object(client: McpClient) -> None:
+    for version in LEGACY:
+        client.speak(version)
+        assert client.mcp("ping") == {}
+
+
+@pytest.mark.parametrize("params", [{}, {"level": "loud"}, {"level": 1}])
+def test_a_log_level_that_there_is_not_is_refused(client: McpClient, params: dict[str, Any]) -> None:
+    client.speak(LATEST_LEGACY)
+
+    assert client.mcp_error("logging/setLevel", params)["code"] == -32602
+
+
+@pytest.mark.parametrize("version", [*LEGACY, MODERN])
+@pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list", "nothing/at/all"])
+def test_what_no_server_offers_is_not_found(client: McpClient, version: str, method: str) -> None:
+    client.speak(version)
+
+    assert client.mcp_error(method)["code"] == -32601
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "method": "notifications/roots/list_changed"},
+        {"jsonrpc": "2.0", "method": "notifications/unheard_of", "params": {}},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "never sent"}},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled"},
+        {"jsonrpc": "2.0", "method": "tools/list"},
+        {"jsonrpc": "2.0", "id": "s1", "result": {"action": "accept"}},
+        {"jsonrpc": "2.0", "id": "s1", "error": {"code": -1, "message": "declined"}},
+    ],
+)
+def test_a_notification_or_a_response_of_the_client_is_never_answered(
+    client: McpClient, message: dict[str, Any]
+) -> None:
+    before = len(client.messages)
+
+    client.send(message)
+    client.mcp("server/discover")
+
+    assert len(client.messages) == before + 1
