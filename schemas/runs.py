@@ -61,7 +61,7 @@ class RunEvent(Open):
     node_id: str | None = None
     parent_node_id: str | None = None
     path: str | None = None
-    """Where in the method's tree the pipe is called, such as `pages.digest/step_2`: the same in every run of the method."""
+    """Where in the method the pipe is called, such as `pages.digest/step_2`: the same in every run of the method."""
     started: int = 0
     """Pipes started so far in this run."""
     ended: int = 0

@@ -26,6 +26,7 @@ from schemas.method_source import MethodSource
 from schemas.params import MethodParams
 from schemas.problem import NextStep, Problem, ProblemError
 from schemas.results import MethodEntry, MethodSignature
+from schemas.validation import ValidateRequest, ValidationVerdict
 
 AskSignature = Callable[[MethodSource, str | None], Awaitable[MethodSignature]]
 """Takes a method and the pipe to start at, None for its entry pipe; raises `ProblemError`."""
@@ -102,11 +103,20 @@ class _Known:
 
 
 def signatures_of(pool: EnginePool) -> AskSignature:
-    """Asks the engines of a pool."""
+    """Asks the engines of a pool, which refuse a method that does not load or does not validate.
+
+    A method with Python is only loaded: judging it would take a further engine for every such method.
+    """
 
     async def ask(source: MethodSource, pipe_code: str | None) -> MethodSignature:
         payload = {"method": source.model_dump(mode="json"), "pipe_code": pipe_code}
-        return MethodSignature.model_validate(await pool.ask("signature", payload, method=source))
+        told = MethodSignature.model_validate(await pool.ask("signature", payload, method=source))
+        if not source.python_files:
+            request = ValidateRequest(method=source, orchestration_mode="direct", allow_signatures=True, include=[])
+            verdict = await pool.validate(request)
+            if not verdict.is_valid:
+                raise ProblemError(_invalid(verdict))
+        return told
 
     return ask
 
@@ -336,6 +346,19 @@ def _may_mend_itself(problem: Problem) -> bool:
 
 def _is_due(known: _Known) -> bool:
     return known.retry_at is not None and time.monotonic() >= known.retry_at
+
+
+def _invalid(verdict: ValidationVerdict) -> Problem:
+    faults = verdict.errors or []
+    first = f": {faults[0].detail}" if faults else "."
+    return Problem(
+        code="method.invalid",
+        title="The method does not validate",
+        detail=f"The method does not validate{first}",
+        domain="method",
+        next_step=NextStep(kind="change_method", detail="Fix each fault that `errors` lists."),
+        errors=faults,
+    )
 
 
 def _inexpressible(path: str, reason: str) -> Problem:

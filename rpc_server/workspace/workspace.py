@@ -61,12 +61,7 @@ class Workspace:
         """The methods of the workspace, by path. Raises `ProblemError` where there is no workspace."""
         if self.root.directory is None:
             raise self.root.no_root("has no methods to list")
-        bounds = ScanBounds(
-            entries=self.settings.max_scan_entries,
-            depth=self.settings.max_scan_depth,
-            seconds=self.settings.max_scan_s,
-            file_bytes=self.settings.max_file_bytes,
-        )
+        bounds = ScanBounds.of(self.settings)
         scan = await anyio.to_thread.run_sync(scan_methods, self.root.directory, bounds)
         after = [entry for entry in scan.methods if cursor is None or entry.path > cursor]
         page = after[:limit]
