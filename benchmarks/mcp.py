@@ -82,16 +82,17 @@ def _first_answer(command: Sequence[str], line: bytes, place: Place) -> float:
 
 def _legacy_calls(place: Place) -> list[Figure]:
     with line_server(_serve(place), place) as ours, line_server(MCP_ECHO, place) as peer:
+        # Before the handshake, after which changes of the list would be announced in between.
+        _wait_for_tools(ours)
         for server in (ours, peer):
             result_of(server.ask(request("initialize", 0, INITIALIZE)))
             server.send(_INITIALIZED)
-        _wait_for_tools(ours, {})
         return _throughput("`tools/call`, 2025-11-25", "tools/call", ECHO, ours, peer)
 
 
 def _modern_calls(place: Place) -> list[Figure]:
     with line_server(_serve(place), place) as ours, line_server(MCP_ECHO, place) as peer:
-        _wait_for_tools(ours, _MODERN)
+        _wait_for_tools(ours)
         return [
             *_throughput("`tools/call`, 2026-07-28", "tools/call", {**ECHO, **_MODERN}, ours, peer),
             *_throughput("`server/discover`", "server/discover", _MODERN, ours, peer),
@@ -119,15 +120,15 @@ def _throughput(name: str, method: str, params: dict[str, Any], ours: LineServer
 def _list(place: Place) -> Figure:
     line = request("tools/list", 1, _MODERN)
     with line_server(_serve(place), place) as ours:
-        _wait_for_tools(ours, _MODERN)
+        _wait_for_tools(ours)
         goal = Goal("`tools/list`, 200 methods, warm", "", "ms", 20)
         return measure(goal, lambda: median_of(20, lambda: ours.ask(line)), times=9)
 
 
-def _wait_for_tools(server: LineServer, params: dict[str, Any]) -> None:
+def _wait_for_tools(server: LineServer) -> None:
     """Ask until every method is a tool, so that no engine is busy with them any more. Raises RuntimeError."""
     for _ in range(120):
-        listed = len(result_of(server.ask(request("tools/list", 1, params)))["tools"])
+        listed = len(result_of(server.ask(request("tools/list", 1, _MODERN)))["tools"])
         if listed >= _METHODS:
             return
         time.sleep(0.5)

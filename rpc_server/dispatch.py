@@ -1,7 +1,8 @@
 """The method table, dispatched by jsonrpcserver one call at a time.
 
-The connection has parsed and checked the request, so jsonrpcserver's deserializer and validator have nothing left to
-do; a method never raises, so that no exception's text gets into an answer.
+The connection has parsed and checked the request, so jsonrpcserver begins at what it calls `dispatch_request`: before
+that it would gather the calls of a batch, which costs a task each. A method never raises, so that no exception's text
+gets into an answer.
 """
 
 import asyncio
@@ -9,8 +10,8 @@ import inspect
 import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 from oslash.either import Right
@@ -158,26 +159,20 @@ class Dispatcher:
 
     def answer_now(self, request: Request, call: Call) -> Answer | None:
         """The answer of a method that does not wait; None for a notification."""
-        return cast("Answer | None", dispatcher.dispatch_to_response_pure(**self._hooks(request, call)))
+        return self._to_answer(request, dispatcher.dispatch_request(self._methods, call, _as_theirs(request)))
 
     async def answer(self, request: Request, call: Call) -> Answer | None:
         """The answer of a method that may wait; None for a notification."""
-        return cast("Answer | None", await async_dispatcher.dispatch_to_response_pure(**self._hooks(request, call)))
+        outcome = await async_dispatcher.dispatch_request(self._methods, call, _as_theirs(request))
+        return self._to_answer(request, outcome)
 
-    def _hooks(self, request: Request, call: Call) -> dict[str, Any]:
-        return {
-            "deserializer": _members,
-            "validator": _accept,
-            "methods": self._methods,
-            "context": call,
-            "post_process": partial(self._to_answer, request),
-            "request": request,
-        }
-
-    def _to_answer(self, request: Request, response: Any) -> Answer:
-        if isinstance(response, Right):
-            return {"jsonrpc": "2.0", "id": request.id, "result": response._value.result}
-        return {"jsonrpc": "2.0", "id": request.id, "error": self._to_error(request, response._error)}
+    def _to_answer(self, request: Request, outcome: tuple[Any, Any]) -> Answer | None:
+        if request.is_notification:
+            return None
+        ended = outcome[1]
+        if isinstance(ended, Right):
+            return {"jsonrpc": "2.0", "id": request.id, "result": ended._value.result}
+        return {"jsonrpc": "2.0", "id": request.id, "error": self._to_error(request, ended._error)}
 
     def _to_error(self, request: Request, error: Any) -> RpcError:
         """What our methods answered as it is; what the library found in our words, never in its own."""
@@ -248,17 +243,8 @@ class _Methods(dict[str, Callable[..., Any]]):
         return method
 
 
-def _members(request: Request) -> dict[str, Any]:
-    """What jsonrpcserver calls the deserialized request."""
-    members: dict[str, Any] = {"method": request.method, "params": request.params or []}
-    if not request.is_notification:
-        members["id"] = request.id
-    return members
-
-
-def _accept(members: Any) -> Any:
-    """The connection refuses what is no request before it gets here."""
-    return members
+def _as_theirs(request: Request) -> Any:
+    return dispatcher.Request(request.method, request.params or [], request.id)
 
 
 def _with_signature(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -144,7 +144,7 @@ class McpFace:
         async with self._opening:
             if self._server is None:
                 opening = await to_thread.run_sync(import_module, "rpc_server.mcp.opening")
-                self._server = opening.open_mcp(
+                self._server = await opening.open_mcp(
                     services, self._session, self._peer, self._redactor, self._late.map_error
                 )
         return self._server

@@ -20,7 +20,9 @@ from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
 
 
-def open_mcp(services: Services, session: Session, peer: Peer, redactor: Redactor, mapping: ErrorMapping) -> McpServer:
+async def open_mcp(
+    services: Services, session: Session, peer: Peer, redactor: Redactor, mapping: ErrorMapping
+) -> McpServer:
     """The server of one peer. It lives as long as `services`, whose background it uses."""
     settings = services.settings.mcp
     pictures = RunPictures(services)
@@ -31,13 +33,15 @@ def open_mcp(services: Services, session: Session, peer: Peer, redactor: Redacto
     completions = Completions(services)
     runs = McpRuns(services, results, peer)
     run_tools = RunTools(services, runs, results)
-    method_tools = open_method_tools(services, runs.run_method, [tool.name for tool in TOOLS])
+    plugged = services.plugins.features()
+    taken = [*(tool.name for tool in TOOLS), *[tool["name"] for family in plugged for tool in await family.tools()]]
+    method_tools = open_method_tools(services, runs.run_method, taken)
     method_tools.index.changed = subscriptions.announce_methods
     run_tools.method_tools = method_tools
     subscriptions.watch = method_tools.index.current
     families = [
         run_tools,
-        *services.plugins.features(),
+        *plugged,
         # After the plugins: a name that is not known here makes it look at the disk.
         method_tools,
         Prompts(completions),

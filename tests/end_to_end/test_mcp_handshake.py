@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.mcp_client import McpClient, envelope, serve_mcp
+from tests.support.mcp_methods import greeting
 from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
 
 META = "io.modelcontextprotocol/"
@@ -312,3 +313,32 @@ def test_a_notification_or_a_response_of_the_client_is_never_answered(
     client.mcp("server/discover")
 
     assert len(client.messages) == before + 1
+
+
+@pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])
+def test_content_length_frames_carry_mcp_as_well(tmp_path: Path, version: str) -> None:
+    with serve_mcp(tmp_path, framing="headers") as client:
+        client.speak(version)
+
+        assert client.mcp("prompts/list")["prompts"]
+
+
+def test_a_new_handshake_forgets_what_the_last_one_asked_for(tmp_path: Path) -> None:
+    with serve_mcp(tmp_path) as client:
+        client.speak(LATEST_LEGACY)
+        client.mcp("logging/setLevel", {"level": "debug"})
+        client.speak(LATEST_LEGACY)
+        client.tool("execute", greeting())
+
+        assert client.received("notifications/message") == []
+
+
+def test_a_server_that_is_killed_right_after_the_probe_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    for _ in range(3):
+        with serve_mcp(tmp_path, allow_unanswered=True) as probed:
+            probed.mcp("server/discover")
+            probed.process.kill()
+
+    with serve_mcp(tmp_path) as client:
+        assert client.initialize()["protocolVersion"] == LATEST_LEGACY
+        assert client.tool("execute", greeting())["isError"] is False

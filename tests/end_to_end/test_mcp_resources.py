@@ -47,7 +47,7 @@ def listen(client: McpClient, **notifications: Any) -> tuple[Any, dict[str, Any]
 def _is_for(message: Any, subscription: Any, method: str) -> bool:
     if not isinstance(message, dict) or message.get("method") != method:
         return False
-    return message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION) == subscription
+    return bool(message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION) == subscription)
 
 
 def read(client: McpClient, uri: str) -> Any:

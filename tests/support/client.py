@@ -59,7 +59,7 @@ class Spy:
                 self._asked[_key(request["id"])] += 1
                 params = request.get("params")
                 meta = params.get("_meta") if isinstance(params, dict) else None
-                if isinstance(meta, dict) and "progressToken" in meta:
+                if isinstance(meta, dict) and isinstance(meta.get("progressToken"), str | int):
                     self._tokens[_key(meta["progressToken"])] = _key(request["id"])
 
     def saw_received(self, message: Any) -> None:

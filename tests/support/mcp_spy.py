@@ -34,6 +34,10 @@ class Asked:
     method: str
     params: Mapping[str, Any]
     is_modern: bool
+    session: "Asked | None" = None
+    """The `initialize` that was sent before it, with or without success."""
+    agreed: str | None = None
+    """The version that an `initialize` was answered with."""
     is_cancelled: bool = False
     is_answered: bool = False
     progress: float = float("-inf")
@@ -44,6 +48,16 @@ class Asked:
     def meta(self) -> Mapping[str, Any]:
         meta = self.params.get("_meta")
         return meta if isinstance(meta, dict) else {}
+
+    @property
+    def revision(self) -> str:
+        """What is in force for it, once every handshake before it has been answered."""
+        if self.is_modern:
+            return MODERN
+        session = self if self.method == "initialize" else self.session
+        while session is not None and session.agreed is None:
+            session = session.session
+        return LATEST_LEGACY if session is None or session.agreed is None else session.agreed
 
     @property
     def wants_task(self) -> bool:
@@ -59,6 +73,7 @@ class McpSpy:
     """What `initialize` agreed on."""
     tools: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tools of the last `tools/list`, by name."""
+    _session: Asked | None = None
     _asked: dict[Any, list[Asked]] = field(default_factory=dict)
     _tokens: dict[Any, Asked] = field(default_factory=dict)
     _tools_of_tasks: dict[str, str] = field(default_factory=dict)
@@ -92,9 +107,9 @@ class McpSpy:
     def saw_answer(self, message: Message) -> None:
         """Judge an answer that `answers` said is one of the MCP side."""
         request = self._answered_by(message)
-        revision = MODERN if request.is_modern else self.version or LATEST_LEGACY
         if request.method == "initialize" and "result" in message:
-            self.version = revision = _revision_of(message["result"])
+            self.version = request.agreed = _revision_of(message["result"])
+        revision = request.revision
         self._add(
             request.method,
             mcp_schemas.faults_of(
@@ -126,9 +141,12 @@ class McpSpy:
     def _saw_request(self, id_: Any, method: str, params: dict[str, Any]) -> None:
         meta = params.get("_meta")
         meta = meta if isinstance(meta, dict) else {}
-        request = Asked(id_, method, params, PROTOCOL_VERSION in meta or method in _MODERN_ONLY)
+        is_modern = PROTOCOL_VERSION in meta or method in _MODERN_ONLY
+        request = Asked(id_, method, params, is_modern, self._session)
+        if method == "initialize":
+            self._session = request
         self._asked.setdefault(_key(id_), []).append(request)
-        if "progressToken" in meta:
+        if _is_id(meta.get("progressToken")):
             self._tokens[_key(meta["progressToken"])] = request
         if LOG_LEVEL in meta or method == "logging/setLevel":
             self._logs_are_wanted = True

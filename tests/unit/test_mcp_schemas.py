@@ -180,6 +180,21 @@ def test_each_message_is_judged_by_the_revision_in_force_for_it() -> None:
     assert all(MODERN in fault or "resultType" in fault or "serverInfo" in fault for fault in spy.faults)
 
 
+def test_a_request_belongs_to_the_last_handshake_that_was_sent_before_it() -> None:
+    spy = Spy()
+    server = {"capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+
+    for id_, version in ((1, "2024-11-05"), (3, LATEST_LEGACY)):
+        spy.saw_sent(sent("initialize", id_))
+        spy.saw_sent(sent("tasks/list", id_ + 1))
+        spy.saw_received(answer({"protocolVersion": version, **server}, id_))
+    spy.saw_received(answer({"tasks": []}, 4))
+
+    assert spy.faults == []
+    spy.saw_received(answer({"tasks": []}, 2))
+    assert spy.faults == ["tasks/list: a result for `tasks/list`, which does not exist in 2024-11-05"]
+
+
 @pytest.mark.parametrize(
     ("notifications", "is_well"),
     [

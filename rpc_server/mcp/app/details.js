@@ -5,10 +5,18 @@ function describe(panel, node, forest, close) {
   const button = html("button", { type: "button", class: "close", "aria-label": "Close" }, "×");
   button.addEventListener("click", close);
   const often = node.times > 1 ? ` · ran ${node.times} times` : "";
-  const about = html("section", {}, html("h2", {}, node.label), html("p", { class: `about ${status}` }, `${node.kind} · ${status}${often}`));
+  const about = html(
+    "section",
+    {},
+    html("h2", {}, node.label),
+    html("p", { class: `about ${status}` }, `${node.kind} · ${status}${often}`),
+  );
   if (node.description) about.append(html("p", { class: "description" }, node.description));
   if (node.detail) about.append(html("p", { class: `reason ${status}` }, node.detail));
-  const [given, made] = [node.inputs || flows(forest, "target", node.id), node.outputs || flows(forest, "source", node.id)];
+  const [given, made] = [
+    node.inputs || flows(forest, "target", node.id),
+    node.outputs || flows(forest, "source", node.id),
+  ];
   panel.replaceChildren(about, ...flowList("In", given), ...flowList("Out", made), button);
 }
 
@@ -26,4 +34,3 @@ function flowList(title, items) {
   }
   return [html("section", {}, html("h3", {}, title), list)];
 }
-

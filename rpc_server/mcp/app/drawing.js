@@ -15,8 +15,8 @@ const statusOf = (node) => (STATUSES.includes(node.status) ? node.status : "pend
 function subtitle(node, forest) {
   const leading = forest.edges.filter((edge) => edge.target === node.id && edge.source === node.parent);
   const outcome = leading.find(({ kind }) => kind === "outcome" || kind === "selected_outcome");
-  const item = leading.find(({ kind }) => kind === "batch_item");
-  const when = outcome ? (outcome.label === "default" ? "otherwise" : `if ${outcome.label}`) : item ? "for each" : "";
+  const isItem = forest.nodes.get(node.parent)?.kind === "PipeBatch";
+  const when = outcome ? (outcome.label === "default" ? "otherwise" : `if ${outcome.label}`) : isItem ? "for each" : "";
   return [when, node.kind].filter(Boolean).join(" · ");
 }
 
@@ -38,7 +38,11 @@ function drawHolder(node, box, forest) {
   const name = fitted(node.label, room * 0.7, 13, 600);
   const rest = room - textWidth(name, 13, 600) - 8;
   const title = svg("text", { class: "name", x: 14, y: 25 }, name);
-  const kind = svg("text", { class: "kind", x: 22 + textWidth(name, 13, 600), y: 25 }, fitted(subtitle(node, forest), rest, 11));
+  const kind = svg(
+    "text",
+    { class: "kind", x: 22 + textWidth(name, 13, 600), y: 25 },
+    fitted(subtitle(node, forest), rest, 11),
+  );
   const frame = svg("rect", { class: "frame", width: box.width, height: box.height, rx: 12 });
   return drawGroup(node, box, "holder", [frame, title, kind], 20);
 }
@@ -117,4 +121,3 @@ function arrowHead() {
   const marker = { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
   return svg("defs", {}, svg("marker", marker, svg("path", { d: "M0 .8 7 4 0 7.2Z", class: "head" })));
 }
-

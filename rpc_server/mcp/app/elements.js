@@ -36,4 +36,3 @@ function fitted(text, width, size, weight) {
   }
   return `${text.slice(0, fits)}…`;
 }
-

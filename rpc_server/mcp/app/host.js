@@ -71,4 +71,3 @@ class Host {
     else waiting.resolve(result);
   }
 }
-

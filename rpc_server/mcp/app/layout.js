@@ -22,7 +22,7 @@ class Forest {
 
   above(id) {
     const path = [id];
-    for (let node = this.nodes.get(id); this.nodes.has(node.parent) && path.length < 100; ) {
+    for (let node = this.nodes.get(id); this.nodes.has(node.parent) && path.length < 100;) {
       path.push(node.parent);
       node = this.nodes.get(node.parent);
     }
@@ -147,7 +147,8 @@ function columnsOf(boxes) {
   const columns = [];
   for (const box of [...boxes].sort((a, b) => a.x - b.x)) {
     const last = columns.at(-1);
-    const column = last && box.x < last.right ? last : { left: box.x, right: 0, top: Infinity, bottom: -Infinity, boxes: [] };
+    const column =
+      last && box.x < last.right ? last : { left: box.x, right: 0, top: Infinity, bottom: -Infinity, boxes: [] };
     if (column !== last) columns.push(column);
     column.boxes.push(box);
     column.right = Math.max(column.right, box.x + box.width);
@@ -175,7 +176,16 @@ function stackRows(columns, rowOf) {
     for (const column of inRow) {
       const sides = { columnLeft: column.left + dx, columnRight: column.right + dx };
       for (const box of column.boxes) {
-        Object.assign(box, { x: box.x + dx, y: box.y + dy, dx, dy, row, rowTop: y, rowBottom: y + bottom - top, ...sides });
+        Object.assign(box, {
+          x: box.x + dx,
+          y: box.y + dy,
+          dx,
+          dy,
+          row,
+          rowTop: y,
+          rowBottom: y + bottom - top,
+          ...sides,
+        });
       }
     }
     y += bottom - top + ROW_GAP;
@@ -192,11 +202,24 @@ function routeBetweenRows(link, from, to, lanes) {
   const [right, left] = [from.x + from.width, to.x];
   const [fromY, toY] = [from.y + from.height / 2, to.y + to.height / 2];
   const [out, into] = [from.columnRight + 12, to.columnLeft - 14];
-  const start = [{ x: right, y: fromY }, { x: out, y: fromY }, { x: out, y: below }];
-  const end = [{ x: into, y: above }, { x: into, y: toY }, { x: left, y: toY }];
+  const start = [
+    { x: right, y: fromY },
+    { x: out, y: fromY },
+    { x: out, y: below },
+  ];
+  const end = [
+    { x: into, y: above },
+    { x: into, y: toY },
+    { x: left, y: toY },
+  ];
   const isNext = to.row === from.row + 1;
   const lane = -14 - nth * LANE;
-  const aside = isNext ? [{ x: into, y: below }] : [{ x: lane, y: below }, { x: lane, y: above }];
+  const aside = isNext
+    ? [{ x: into, y: below }]
+    : [
+        { x: lane, y: below },
+        { x: lane, y: above },
+      ];
   link.points = [...start, ...aside, ...(isNext ? end.slice(1) : end)];
   link.direction = "rows";
   if (!isNext || nth > 1) link.text = "";
@@ -240,4 +263,3 @@ function placed(forest, whole) {
   place(whole, 0, 0);
   return all;
 }
-

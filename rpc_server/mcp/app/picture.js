@@ -35,6 +35,7 @@ const host = new Host({
     ping: () => ({}),
     "ui/resource-teardown": () => {
       stopPolling();
+      runId = null;
       return {};
     },
   },
@@ -44,9 +45,11 @@ function expect(given) {
   if (!picture) say(typeof given.method === "string" ? `Waiting for ${given.method}…` : "Waiting for the answer…");
 }
 
+const isPicture = (value) => Array.isArray(value?.nodes);
+
 function takeResult(result) {
   const structured = result.structuredContent || {};
-  const given = result._meta?.[PICTURE_KEY];
+  const given = isPicture(result._meta?.[PICTURE_KEY]) ? result._meta[PICTURE_KEY] : null;
   runId = given?.run_id || structured.pipeline_run_id || null;
   poll.failures = 0;
   poll.sources = newsSources();
@@ -54,7 +57,11 @@ function takeResult(result) {
   if (given || (runId && poll.sources.length)) return follow();
   const text = (result.content || []).find((block) => block.type === "text")?.text;
   if (result.isError && text) return say(text, "failed");
-  say(runId ? "No picture came with this answer, and this host offers no way to ask for one." : "There is no picture: the answer is about no run and no graph.");
+  say(
+    runId
+      ? "No picture came with this answer, and this host offers no way to ask for one."
+      : "There is no picture: the answer is about no run and no graph.",
+  );
 }
 
 function say(text, tone = "") {
@@ -102,12 +109,13 @@ async function askForNews() {
   try {
     const news = await poll.sources[0]();
     if (asked !== runId) return;
+    if (!isPicture(news)) throw new TypeError("not a picture");
     const changed = JSON.stringify(news) !== JSON.stringify(picture);
     show(news);
     poll.failures = 0;
     poll.delay = changed ? POLL.firstMs : Math.min(POLL.mostMs, poll.delay * POLL.unchanged);
-  } catch (error) {
-    noNews(error);
+  } catch {
+    noNews();
   }
   if (poll.failures < POLL.failures) follow();
   else showState("no longer updated");
@@ -124,7 +132,6 @@ function noNews() {
 // --- Showing -----------------------------------------------------------------------------------------------------
 
 function show(news) {
-  if (!news || !Array.isArray(news.nodes)) throw new TypeError("not a picture");
   const isSame = forest && shapeOf(news) === shapeOf(picture);
   picture = news;
   byId("title").textContent = picture.title || "Run";
@@ -146,8 +153,10 @@ function show(news) {
 function keepInSight() {
   if (chosen || view.isByHand) return;
   if (!["QUEUED", "RUNNING"].includes(picture.state)) return;
-  const steps = [...forest.nodes.values()].filter((node) => !forest.children.has(node.id));
-  const at = ["running", "completed"].map((status) => steps.findLast((node) => statusOf(node) === status)).find(Boolean);
+  const nodes = [...forest.nodes.values()];
+  const at =
+    nodes.findLast((node) => node.parent && statusOf(node) === "running") ||
+    nodes.findLast((node) => statusOf(node) === "completed" && !forest.children.has(node.id));
   const box = at && drawn.boxes.get(at.id);
   if (box) view.reveal(box);
 }
@@ -158,7 +167,10 @@ function emptyText() {
 }
 
 const shapeOf = ({ nodes, edges }) =>
-  JSON.stringify([nodes.map((n) => [n.id, n.parent, n.label, n.kind]), (edges || []).map((e) => [e.source, e.target, e.label])]);
+  JSON.stringify([
+    nodes.map((n) => [n.id, n.parent, n.label, n.kind]),
+    (edges || []).map((e) => [e.source, e.target, e.label]),
+  ]);
 
 function showState(note = "") {
   const { state, counts, nodes } = picture || { nodes: [] };
@@ -172,7 +184,8 @@ function showState(note = "") {
   byId("counts").textContent = total ? parts.join(" · ") : "";
   byId("progress").replaceChildren(
     ...["completed", "failed", "skipped", "running"].map((status) =>
-      html("i", { class: status, style: `flex-grow:${total ? found[status] / total : 0}` })),
+      html("i", { class: status, style: `flex-grow:${total ? found[status] / total : 0}` }),
+    ),
     html("i", { class: "rest", style: `flex-grow:${total ? Math.max(0, found.pending / total) : 1}` }),
   );
 }
@@ -230,14 +243,21 @@ function choose(id) {
   chosen = id;
   panel.hidden = !id;
   if (!id) return;
-  describe(panel, forest.nodes.get(id), forest, () => choose(null));
+  describe(panel, forest.nodes.get(id), forest, leave);
   if (isNew) view.reveal(drawn.boxes.get(id));
+}
+
+// No step is chosen any more; the keyboard stays with the picture.
+function leave() {
+  choose(null);
+  byId("stage").focus({ preventScroll: true });
 }
 
 function move(step) {
   const ids = [...forest.nodes.keys()].filter((id) => drawn.groups.has(id));
   const at = Math.max(0, ids.indexOf(chosen));
-  const next = { first: 0, last: ids.length - 1 }[step] ?? Math.max(0, Math.min(ids.length - 1, chosen ? at + step : at));
+  const next =
+    { first: 0, last: ids.length - 1 }[step] ?? Math.max(0, Math.min(ids.length - 1, chosen ? at + step : at));
   drawn.groups.get(ids[next]).focus({ preventScroll: true });
 }
 
@@ -248,7 +268,7 @@ const KEYS = {
   ArrowLeft: () => move(-1),
   Home: () => move("first"),
   End: () => move("last"),
-  Escape: () => choose(null),
+  Escape: leave,
   "+": () => view.zoom(ZOOM.step),
   "=": () => view.zoom(ZOOM.step),
   "-": () => view.zoom(1 / ZOOM.step),
@@ -261,16 +281,11 @@ byId("stage").addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
-byId("details").addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || !chosen) return;
-  const group = drawn.groups.get(chosen);
-  choose(null);
-  group.setAttribute("tabindex", "0");
-});
+byId("details").addEventListener("keydown", (event) => event.key === "Escape" && leave());
 byId("zoom-in").addEventListener("click", () => view?.zoom(ZOOM.step));
 byId("zoom-out").addEventListener("click", () => view?.zoom(1 / ZOOM.step));
 byId("fit").addEventListener("click", () => view?.fit());
-byId("expand").addEventListener("click", expand);
+byId("expand").addEventListener("click", () => expand().catch(() => (byId("expand").hidden = true)));
 
 async function expand() {
   const mode = host.context.displayMode === "fullscreen" ? "inline" : "fullscreen";
@@ -288,7 +303,10 @@ function adapt() {
   for (const [name, value] of Object.entries(styles?.variables || {})) {
     if (name.startsWith("--") && typeof value === "string") root.style.setProperty(name, value);
   }
-  if (insets) byId("app").style.padding = ["top", "right", "bottom", "left"].map((side) => `${12 + (insets[side] || 0)}px`).join(" ");
+  if (insets)
+    byId("app").style.padding = ["top", "right", "bottom", "left"]
+      .map((side) => `${12 + (insets[side] || 0)}px`)
+      .join(" ");
   byId("expand").hidden = !modes.includes("fullscreen");
   byId("expand").textContent = displayMode === "fullscreen" ? "Collapse" : "Expand";
   if (drawn) rebuild();
@@ -296,14 +314,20 @@ function adapt() {
 
 function legend() {
   const chips = STATUSES.map((status) => {
-    const icon = svg("svg", { width: 16, height: 16, viewBox: "-8 -8 16 16", class: "node" }, svg("g", { class: "icon" }, svg("path", { d: ICONS[status] })));
+    const icon = svg(
+      "svg",
+      { width: 16, height: 16, viewBox: "-8 -8 16 16", class: "node" },
+      svg("g", { class: "icon" }, svg("path", { d: ICONS[status] })),
+    );
     icon.classList.add(status);
     return html("span", { class: "chip" }, icon, status);
   });
   const lines = { data: "what flows", control: "runs next" };
   for (const [kind, meaning] of Object.entries(lines)) {
     const line = svg("path", { class: "line", d: "M1 4H23" });
-    chips.push(html("span", { class: "chip" }, svg("svg", { width: 24, height: 8, class: `link ${kind}` }, line), meaning));
+    chips.push(
+      html("span", { class: "chip" }, svg("svg", { width: 24, height: 8, class: `link ${kind}` }, line), meaning),
+    );
   }
   byId("legend").append(...chips);
 }

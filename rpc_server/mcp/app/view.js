@@ -53,7 +53,8 @@ class View {
 
   // Brings a box of the picture into sight, moving no more than needed.
   reveal(box) {
-    const shift = (from, to, room) => (from < MARGIN ? MARGIN - from : to > room - MARGIN ? Math.max(room - MARGIN - to, MARGIN - from) : 0);
+    const shift = (from, to, room) =>
+      from < MARGIN ? MARGIN - from : to > room - MARGIN ? Math.max(room - MARGIN - to, MARGIN - from) : 0;
     const [left, top] = [box.x * this.scale + this.x, box.y * this.scale + this.y];
     const dx = shift(left, left + box.width * this.scale, this.stage.clientWidth);
     const dy = shift(top, top + box.height * this.scale, this.stage.clientHeight);
@@ -99,4 +100,3 @@ class View {
     this.zoom(distance(now) / distance(before), { x: other.x - corner.left, y: other.y - corner.top });
   }
 }
-
