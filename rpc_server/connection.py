@@ -6,6 +6,7 @@ task of its own, any other is answered on the spot. Nothing here blocks; a peer 
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from rpc_server.messages import JsonId, NotARequest, Request, read_request
 from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
 from rpc_server.streams import Streams
+from rpc_server.workers import Workers
 
 if TYPE_CHECKING:
     from schemas.runs import RunEvent
@@ -85,9 +87,11 @@ class _Connection:
         self._is_shut_down = False
         self._has_exited = False
         self._tasks: TaskGroup
+        self._workers: Workers[tuple[Request, Call]]
 
     async def serve(self, stop: anyio.Event) -> int:
         async with create_task_group() as self._tasks:
+            self._workers = Workers(self._tasks, self._serve)
             self._tasks.start_soon(self._sink.pump)
             self._tasks.start_soon(self._sink.watch_reader)
             with CancelScope() as going_on:
@@ -220,14 +224,17 @@ class _Connection:
             call.notify = partial(self._notify_of, call)
             call.progress = self._progress_of(request, call)
             self._in_flight.add(call, deliver)
-            self._tasks.start_soon(self._serve, request, call)
+            self._workers.begin((request, call))
 
-    async def _serve(self, request: Request, call: Call) -> None:
+    async def _serve(self, job: tuple[Request, Call]) -> None:
+        request, call = job
         answer: Answer | None = _refusal(call.id, errors.stopping())
         try:
             answer = await self._dispatcher.answer(request, call)
         finally:
-            self._in_flight.settle(call, None if call.is_silenced else answer)
+            # The answer leaves at once where no other could go along with it.
+            with self._sink.together() if self._in_flight.is_last else nullcontext():
+                self._in_flight.settle(call, None if call.is_silenced else answer)
 
     def _progress_of(self, request: Request, call: Call) -> "Callable[[RunEvent], None] | None":
         meta = request.params.get("_meta") if isinstance(request.params, dict) else None

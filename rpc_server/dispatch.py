@@ -1,8 +1,8 @@
 """The method table, dispatched by jsonrpcserver one call at a time.
 
-The connection has parsed and checked the request, so jsonrpcserver begins at what it calls `dispatch_request`: before
-that it would gather the calls of a batch, which costs a task each. A method never raises, so that no exception's text
-gets into an answer.
+The connection has parsed the request and `binding` checks its params, so jsonrpcserver is used from where it looks up
+the method and calls it; before that it would gather the calls of a batch, which costs a task each. A method never
+raises, so that no exception's text gets into an answer.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from rpc_server import errors
 from rpc_server.binding import bind
 from rpc_server.errors import ErrorMapping, RpcError
 from rpc_server.jsonrpc_core import async_dispatcher, dispatcher, result
+from rpc_server.jsonrpc_core import request as theirs
 from rpc_server.messages import JsonId, Request
 
 if TYPE_CHECKING:
@@ -159,20 +160,23 @@ class Dispatcher:
 
     def answer_now(self, request: Request, call: Call) -> Answer | None:
         """The answer of a method that does not wait; None for a notification."""
-        return self._to_answer(request, dispatcher.dispatch_request(self._methods, call, _as_theirs(request)))
+        found = dispatcher.get_method(self._methods, request.method)
+        outcome = dispatcher.call(_as_theirs(request), call, found._value) if isinstance(found, Right) else found
+        return self._to_answer(request, outcome)
 
     async def answer(self, request: Request, call: Call) -> Answer | None:
         """The answer of a method that may wait; None for a notification."""
-        outcome = await async_dispatcher.dispatch_request(self._methods, call, _as_theirs(request))
-        return self._to_answer(request, outcome)
+        found = dispatcher.get_method(self._methods, request.method)
+        if isinstance(found, Right):
+            found = await async_dispatcher.call(_as_theirs(request), call, found._value)
+        return self._to_answer(request, found)
 
-    def _to_answer(self, request: Request, outcome: tuple[Any, Any]) -> Answer | None:
+    def _to_answer(self, request: Request, outcome: Any) -> Answer | None:
         if request.is_notification:
             return None
-        ended = outcome[1]
-        if isinstance(ended, Right):
-            return {"jsonrpc": "2.0", "id": request.id, "result": ended._value.result}
-        return {"jsonrpc": "2.0", "id": request.id, "error": self._to_error(request, ended._error)}
+        if isinstance(outcome, Right):
+            return {"jsonrpc": "2.0", "id": request.id, "result": outcome._value.result}
+        return {"jsonrpc": "2.0", "id": request.id, "error": self._to_error(request, outcome._error)}
 
     def _to_error(self, request: Request, error: Any) -> RpcError:
         """What our methods answered as it is; what the library found in our words, never in its own."""
@@ -197,7 +201,7 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
                 return self._failure(error)
 
-        return _with_signature(method)
+        return method
 
     def _waiting_method(self, spec: MethodSpec) -> Callable[..., Any]:
         async def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
@@ -206,7 +210,7 @@ class Dispatcher:
                 outcome = await self._outcome(spec, call, args, kwargs)
             return outcome if call.cancel_error is None else _ended(call, call.cancel_error)
 
-        return _with_signature(method)
+        return method
 
     async def _outcome(self, spec: MethodSpec, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -244,19 +248,7 @@ class _Methods(dict[str, Callable[..., Any]]):
 
 
 def _as_theirs(request: Request) -> Any:
-    return dispatcher.Request(request.method, request.params or [], request.id)
-
-
-def _with_signature(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Spare jsonrpcserver the inspection of `method` on each call: all have one signature."""
-    method.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
-    return method
-
-
-def _any_params(call: Call, /, *args: Any, **kwargs: Any) -> Any: ...
-
-
-_SIGNATURE = inspect.signature(_any_params)
+    return theirs.Request(request.method, request.params or [], request.id)
 
 
 @cache

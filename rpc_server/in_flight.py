@@ -27,6 +27,11 @@ class InFlight:
     def is_full(self) -> bool:
         return len(self._deliver) >= self._limit
 
+    @property
+    def is_last(self) -> bool:
+        """Whether no more than one call is left."""
+        return len(self._deliver) <= 1
+
     def __contains__(self, call: Call) -> bool:
         return call in self._deliver
 

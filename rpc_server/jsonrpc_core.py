@@ -14,8 +14,8 @@ if _spec is None or _spec.submodule_search_locations is None:
 __path__ = list(_spec.submodule_search_locations)
 
 if TYPE_CHECKING:
-    from jsonrpcserver import async_dispatcher, codes, dispatcher, result
+    from jsonrpcserver import async_dispatcher, codes, dispatcher, request, result
 else:
-    from rpc_server.jsonrpc_core import async_dispatcher, codes, dispatcher, result
+    from rpc_server.jsonrpc_core import async_dispatcher, codes, dispatcher, request, result
 
-__all__ = ["async_dispatcher", "codes", "dispatcher", "result"]
+__all__ = ["async_dispatcher", "codes", "dispatcher", "request", "result"]

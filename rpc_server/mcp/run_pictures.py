@@ -48,7 +48,7 @@ class RunPictures:
         return picture_of(
             graph or await self._graph(record),
             await self.events_so_far(record),
-            title=record.get("method") or record.get("pipe") or "run",
+            title=record.get("method"),
             run_id=run_id,
             state=record["state"],
         )

@@ -15,7 +15,6 @@ PAGE_URI = "ui://mthds-rpc/picture.html"
 PICTURE_KEY = "mthds-rpc/picture"
 """The `_meta` member that the page of MCP Apps draws."""
 
-_SPARE = ("pipe_output", "graph", "usage")
 _LINKS_SINCE = "2025-06-18"
 _WAIT_S = 50
 
@@ -36,7 +35,8 @@ class RunResults:
     async def of_result(self, result: Json, caller: Caller) -> Json:
         """A run that ended well, a `RunResult` as JSON members."""
         uri = run_uri(result["pipeline_run_id"])
-        answer = bounded_output(bounded(result, self._limit, _SPARE), self._limit, f"{uri}/output")
+        whole = bounded(result, self._limit, ("pipe_output", "graph"))
+        answer = bounded(bounded_output(whole, self._limit, f"{uri}/output"), self._limit, ("output_preview", "usage"))
         links = []
         if "left_out" in answer and caller.version >= _LINKS_SINCE:
             what = "The whole output." if "output" in answer["left_out"] else "Everything about the run."

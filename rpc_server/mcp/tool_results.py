@@ -58,7 +58,7 @@ def bounded(answer: Json, limit: int, spare: Sequence[str]) -> Json:
     `left_out` names what is missing.
     """
     kept = dict(answer)
-    left_out: list[str] = []
+    left_out: list[str] = list(answer.get("left_out", []))
     for name in spare:
         if _size(kept) <= limit:
             break
