@@ -100,6 +100,7 @@ class _Connection:
                 await self._read()
                 await self._drain()
             await self._end()
+            self._workers.end()
             self._tasks.cancel_scope.cancel()
         left_rudely = self._has_exited and not self._is_shut_down
         return 1 if left_rudely or self._sink.has_failed else 0

@@ -20,6 +20,7 @@ class Workers(Generic[T]):
         self._tasks = tasks
         self._do = do
         self._idle: list[asyncio.Future[T]] = []
+        self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, job: T) -> None:
         """Have a job done; does not block."""
@@ -28,7 +29,21 @@ class Workers(Generic[T]):
         else:
             self._tasks.start_soon(self._work, job)
 
+    def end(self) -> None:
+        """Cancel every job, also one that shields itself: its task group would wait for it for ever."""
+        for task in self._running:
+            task.cancel()
+
     async def _work(self, job: T) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            await self._do_jobs(job)
+        finally:
+            self._running.discard(task)
+
+    async def _do_jobs(self, job: T) -> None:
         while True:
             await self._do(job)
             # A job that shielded itself may have outlasted the cancelling, which would not come again by itself.

@@ -59,16 +59,27 @@ async def test_a_task_whose_job_outlasted_the_cancelling_ends_too() -> None:
                 begun.set()
                 await may_end.wait()
 
-    with anyio.fail_after(10):
-        async with anyio.create_task_group() as outside, anyio.create_task_group() as tasks:
-            Workers(tasks, do).begin("a")
-            await begun.wait()
-            tasks.cancel_scope.cancel()
-            outside.start_soon(_set, may_end)
+    async with anyio.create_task_group() as tasks:
+        Workers(tasks, do).begin("a")
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+        may_end.set()
 
 
-async def _set(event: anyio.Event) -> None:
-    event.set()
+async def test_a_job_that_shields_itself_for_ever_is_ended() -> None:
+    begun = anyio.Event()
+
+    async def do(job: str) -> None:
+        with anyio.CancelScope(shield=True):
+            begun.set()
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        workers = Workers(tasks, do)
+        workers.begin("a")
+        await begun.wait()
+        workers.end()
+        tasks.cancel_scope.cancel()
 
 
 async def test_idle_tasks_end_with_their_group() -> None:
