@@ -19,6 +19,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 EXAMPLE := examples/invoice_triage
+# What of MCP no Python changes; its handshake and tools are tested on each.
+ON_ONE_PYTHON := $(patsubst %,tests/end_to_end/test_mcp_%.py,properties resources tasks)
 NODE_STAMP := tests/node/node_modules/.installed
 
 demo: $(VENV)/installed
@@ -26,7 +28,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev $(NODE_STAMP)
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 	@MAKE='$(MAKE)' scripts/end-to-end "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 
 conformance: $(VENV)/installed-dev $(NODE_STAMP)
@@ -36,7 +38,7 @@ node-packages: $(NODE_STAMP)
 
 end-to-end: $(VENV)/installed-dev
 	@echo "End-to-end tests on $$($(BIN)/python --version):"
-	@$(BIN)/python -m pytest tests/end_to_end
+	@$(BIN)/python -m pytest tests/end_to_end $(addprefix --ignore=,$(ON_ONE_PYTHON))
 
 check: $(VENV)/installed-dev
 	@$(BIN)/ruff check

@@ -229,13 +229,14 @@ class _Connection:
 
     async def _serve(self, job: tuple[Request, Call]) -> None:
         request, call = job
-        answer: Answer | None = _refusal(call.id, errors.stopping())
         try:
             answer = await self._dispatcher.answer(request, call)
-        finally:
-            # The answer leaves at once where no other could go along with it.
-            with self._sink.together() if self._in_flight.is_last else nullcontext():
-                self._in_flight.settle(call, None if call.is_silenced else answer)
+        except BaseException:
+            self._in_flight.settle(call, _refusal(call.id, errors.stopping()))
+            raise
+        # The answer leaves at once where no other could go along with it.
+        with self._sink.together() if self._in_flight.is_last else nullcontext():
+            self._in_flight.settle(call, None if call.is_silenced else answer)
 
     def _progress_of(self, request: Request, call: Call) -> "Callable[[RunEvent], None] | None":
         meta = request.params.get("_meta") if isinstance(request.params, dict) else None

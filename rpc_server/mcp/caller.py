@@ -59,7 +59,7 @@ def modern_caller(params: Mapping[str, Any]) -> Caller:
     meta = params["_meta"]
     version = meta[PROTOCOL_VERSION]
     if not isinstance(version, str):
-        raise McpFault(INVALID_PARAMS, f"`_meta` must hold `{PROTOCOL_VERSION}`, a string such as `{MODERN[-1]}`.")
+        raise no_version()
     if version not in MODERN:
         raise McpFault(
             UNSUPPORTED_VERSION, "Unsupported protocol version", {"supported": list(MODERN), "requested": version}
@@ -83,6 +83,11 @@ def legacy_caller(params: Mapping[str, Any], session: Session) -> Caller:
     meta = params.get("_meta")
     token = _progress_token(meta) if isinstance(meta, dict) else None
     return Caller(session.version, False, session.capabilities, session.log_level, token)
+
+
+def no_version() -> McpFault:
+    """The refusal of a request that must name its version, and does not."""
+    return McpFault(INVALID_PARAMS, f"`_meta` must hold `{PROTOCOL_VERSION}`, a string such as `{MODERN[-1]}`.")
 
 
 def check_log_level(level: Any) -> None:

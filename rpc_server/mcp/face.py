@@ -15,9 +15,9 @@ from orchestrators.features import McpFault
 from rpc_server.dispatch import RAW, Call, Handler, MethodSpec, MethodTable
 from rpc_server.errors import INVALID_REQUEST, METHOD_NOT_FOUND
 from rpc_server.mcp import introduction
-from rpc_server.mcp.caller import Caller, Session, check_log_level, is_modern, legacy_caller, modern_caller
+from rpc_server.mcp.caller import Caller, Session, check_log_level, is_modern, legacy_caller, modern_caller, no_version
 from rpc_server.mcp.params import optional_object, required_text
-from rpc_server.mcp.revisions import LATEST_LEGACY, PROTOCOL_VERSION
+from rpc_server.mcp.revisions import LATEST_LEGACY
 from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
 
@@ -158,7 +158,7 @@ class McpFace:
             caller = modern_caller(params)
         elif offer.legacy_since is None:
             # Only the modern era has it, and there the envelope is not optional.
-            return modern_caller({"_meta": {**optional_object(params, "_meta"), **_NO_VERSION}})
+            raise no_version()
         else:
             caller = legacy_caller(params, self._session)
         if not offer.includes(caller):
@@ -166,9 +166,6 @@ class McpFace:
         if call.in_batch and not caller.takes_batches:
             raise McpFault(INVALID_REQUEST, f"Protocol version {caller.version} has no batches; send messages singly.")
         return caller
-
-
-_NO_VERSION: Params = {PROTOCOL_VERSION: None}
 
 
 def _spec(name: str, handler: Handler) -> MethodSpec:
