@@ -4,7 +4,7 @@ import sys
 
 # Command -> the module that runs it, and what it does.
 COMMANDS = {
-    "serve": ("rpc_server.commands.serve", "speak JSON-RPC on stdin and stdout; what an editor or a host starts"),
+    "serve": ("rpc_server.commands.serve", "speak JSON-RPC and MCP on stdin and stdout; what an editor or host starts"),
     "worker": ("rpc_server.commands.worker", "run what was started in a durable mode, whoever started it"),
     "runs": ("rpc_server.commands.runs", "list, show, watch, cancel and prune the runs that are kept"),
     "call": ("rpc_server.commands.call", "call one method of a server that is started for it, and print the answer"),

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rpc_server.config import Flags
 
 _DESCRIPTION = """\
-Speaks JSON-RPC 2.0 on stdin and stdout, one message a line or with Content-Length headers, whichever the client
-begins with. It is meant to be started by a program: `mthds-rpc doctor --host NAME` prints the entry for one.
+Speaks JSON-RPC 2.0 and MCP on stdin and stdout, one message a line or with Content-Length headers, whichever the
+client begins with. It is meant to be started by a program: `mthds-rpc doctor --host NAME` prints the entry for one.
 
 It ends once stdin is at its end and every call is answered. Nothing but messages is ever written to stdout."""
 

@@ -1,12 +1,23 @@
 """Everything that is offered, ours first, then the plugins'."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrators.features import Exchange, Features, McpFault
 from rpc_server.errors import INVALID_PARAMS
 
 Json = dict[str, Any]
+logger = logging.getLogger(__name__)
+
+
+async def listed(family: Callable[[], Awaitable[list[Json]]]) -> list[Json]:
+    """What a family lists. One that fails is logged, and leaves the others' lists whole."""
+    try:
+        return await family()
+    except Exception:
+        logger.exception("some features cannot be listed")
+        return []
 
 
 class Catalog:
@@ -16,8 +27,12 @@ class Catalog:
         self._families = families
 
     async def tools(self) -> list[Json]:
-        found = {tool["name"]: tool for family in reversed(self._families) for tool in reversed(await family.tools())}
-        return list(reversed(found.values()))
+        # The last first: `list_methods` tells how many methods the tools of the methods left out.
+        lists = [await listed(family.tools) for family in reversed(self._families)]
+        found: dict[str, Json] = {}
+        for tool in (tool for tools in reversed(lists) for tool in tools):
+            found.setdefault(tool["name"], tool)
+        return list(found.values())
 
     async def call_tool(self, name: str, arguments: Json, exchange: Exchange) -> Json | None:
         """The result; None where nobody has the tool."""
@@ -28,10 +43,10 @@ class Catalog:
         return None
 
     async def resources(self) -> list[Json]:
-        return [resource for family in self._families for resource in await family.resources()]
+        return [resource for family in self._families for resource in await listed(family.resources)]
 
     async def resource_templates(self) -> list[Json]:
-        return [template for family in self._families for template in await family.resource_templates()]
+        return [template for family in self._families for template in await listed(family.resource_templates)]
 
     async def read_resource(self, uri: str) -> list[Json] | None:
         """The contents; None where nobody has the resource."""
@@ -42,7 +57,7 @@ class Catalog:
         return None
 
     async def prompts(self) -> list[Json]:
-        return [prompt for family in self._families for prompt in await family.prompts()]
+        return [prompt for family in self._families for prompt in await listed(family.prompts)]
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> Json | None:
         """The prompt; None where nobody has it."""

@@ -2,7 +2,7 @@
 
 from rpc_server.errors import ErrorMapping
 from rpc_server.mcp.caller import Session
-from rpc_server.mcp.catalog import Catalog
+from rpc_server.mcp.catalog import Catalog, listed
 from rpc_server.mcp.completions import Completions
 from rpc_server.mcp.method_tools import open_method_tools
 from rpc_server.mcp.prompts import Prompts
@@ -34,8 +34,8 @@ async def open_mcp(
     runs = McpRuns(services, results, peer)
     run_tools = RunTools(services, runs, results)
     plugged = services.plugins.features()
-    taken = [*(tool.name for tool in TOOLS), *[tool["name"] for family in plugged for tool in await family.tools()]]
-    method_tools = open_method_tools(services, runs.run_method, taken)
+    theirs = [tool["name"] for family in plugged for tool in await listed(family.tools)]
+    method_tools = open_method_tools(services, runs.run_method, [*(tool.name for tool in TOOLS), *theirs])
     method_tools.index.changed = subscriptions.announce_methods
     run_tools.method_tools = method_tools
     subscriptions.watch = method_tools.index.current

@@ -32,7 +32,7 @@ Handler = Callable[[Any, ServedExchange], Awaitable[Json]]
 
 _MOST_LISTED = 100
 _PARAMS = {tool.name: tool.params for tool in TOOLS}
-_OMITTED = " {} more methods are no tools of their own, since there are too many: run them by path with `execute`."
+_OMITTED = " Not listed as tools, since there are too many: {} of the methods. Run those by path with `execute`."
 _VERDICT_MEMBERS = (
     "is_valid",
     "errors",
