@@ -21,7 +21,7 @@ Tools = dict[str, dict[str, Any]]
 
 
 def wait_for_tools(client: McpClient, is_so: Callable[[Tools], bool]) -> Tools:
-    """The list once it is so: an engine that boots has first to tell of the methods, and a list waits for it a while."""
+    """The list once it is so: an engine that boots has first to tell of the methods."""
     for _ in range(20):
         tools = client.tools()
         if is_so(tools):
