@@ -18,6 +18,8 @@ SUITE = NODE_MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index
 SERVE = [sys.executable, "-P", "-m", "rpc_server.cli", "serve", "--allow-python"]
 METHODS = Path(__file__).with_name("methods")
 """What the suite expects to run as tasks: methods, which are tools of their own where they are in the workspace."""
+PATIENT = "[rpc.mcp]\nlist_wait_s = 60.0\n"
+"""The suite compares two lists of tools, so that the first must wait for the methods, however long an engine boots."""
 TIMEOUT_S = 240.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -50,8 +52,10 @@ async def run_suite(revision: str, home: Path, workspace: Path) -> Report:
     packages = await anyio.to_thread.run_sync(install, [PACKAGES / "mthds_rpc_conformance"], home / "packages")
     results = home / "results"
     env = isolated_env(home, PYTHONPATH=str(packages))
+    patient = home / "patient.toml"
+    patient.write_text(PATIENT)
     with anyio.fail_after(TIMEOUT_S):
-        async with bridge(SERVE, cwd=workspace, env=env) as url:
+        async with bridge([*SERVE, "--config", str(patient)], cwd=workspace, env=env) as url:
             run = await anyio.run_process(_command(url, revision, results), check=False, stderr=subprocess.STDOUT)
     output = COLOUR.sub("", run.stdout.decode())
     return Report(run.returncode, output[output.find("=== SUMMARY ===") :], _failures(results))
