@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,7 @@ class McpRuns:
         if "next_call" not in answer:
             return await self._results.of_result(answer, exchange.caller)
         if takes_tasks:
-            return await self.modern_task(answer)
+            return await self._modern_task(answer["pipeline_run_id"])
         return await self._results.of_running(answer, exchange.caller)
 
     async def run_method(self, path: str, inputs: Json, exchange: Exchange) -> Json:
@@ -80,9 +80,9 @@ class McpRuns:
         self._results.remember(given, exchange.caller)
         answer = await start.start(self._services, exchange.call, given)
         if exchange.task is not None:
-            return await self._legacy_task(answer, exchange)
+            return await self._legacy_task(answer["pipeline_run_id"], exchange)
         if exchange.is_modern and exchange.caller.has_extension(TASKS_EXTENSION):
-            return await self.modern_task(answer)
+            return await self._modern_task(answer["pipeline_run_id"])
         return await self._results.of_running(answer, exchange.caller)
 
     async def result(self, params: RunResultParams, exchange: ServedExchange) -> Json:
@@ -98,39 +98,38 @@ class McpRuns:
                 return await self._results.of_running(record, exchange.caller)
         return await self._results.of_result(answer, exchange.caller)
 
-    async def modern_task(self, answer: Mapping[str, Any]) -> Json:
+    async def _modern_task(self, run_id: str) -> Json:
         """The `CreateTaskResult` for a run that goes on."""
-        record = await self._record(answer, None)
+        record = await self._record(run_id)
         return {"resultType": "task", **tasks.modern_task(record)}
 
     async def _as_legacy_task(self, params: ExecuteParams, exchange: ServedExchange) -> Json:
+        assert params.run_id is not None
         services = self._services
         mode = await mode_of_run(services, params.orchestration_mode)
         if services.plugins.orchestrators.supports_fire_and_forget(mode):
             fields = params.model_dump(exclude={"wait_s"}, exclude_unset=True, by_alias=True)
             answer = await start.start(services, exchange.call, StartParams.model_validate(fields))
-            return await self._legacy_task(answer, exchange)
-        known = {"pipeline_run_id": params.run_id}
+            return await self._legacy_task(answer["pipeline_run_id"], exchange)
         exchange.call.progress = RunProgress(exchange).take
         try:
             waiting = params.model_copy(update={"wait_s": _BACKGROUND_WAIT_S})
-            answer = await execute(services, exchange.call, waiting)
-        except ProblemError as error:
-            # A run that failed at once is a task that failed; a request that never became a run is no task.
-            if await self._unknown(params):
-                raise
-            answer = {**known, "problem": error.problem.code}
-        return await self._legacy_task(answer, exchange)
-
-    async def _unknown(self, params: ExecuteParams) -> bool:
-        try:
-            await self._record({"pipeline_run_id": params.run_id}, params.orchestration_mode)
+            await execute(services, exchange.call, waiting)
         except ProblemError:
-            return True
-        return False
+            # A run that failed at once is a task that failed; a request that never became a run is no task.
+            if not await self._is_known(params.run_id):
+                raise
+        return await self._legacy_task(params.run_id, exchange)
 
-    async def _legacy_task(self, answer: Mapping[str, Any], exchange: ServedExchange) -> Json:
-        record = await self._record(answer, None)
+    async def _is_known(self, run_id: str) -> bool:
+        try:
+            await self._record(run_id)
+        except ProblemError:
+            return False
+        return True
+
+    async def _legacy_task(self, run_id: str, exchange: ServedExchange) -> Json:
+        record = await self._record(run_id)
         if exchange.wants_progress:
             # The token is good for as long as the task lasts, which is longer than the call.
             lasting = exchange_of(replace(exchange.call, notify=self._peer.notify), exchange.caller)
@@ -139,9 +138,8 @@ class McpRuns:
         said = f"The run {record['pipeline_run_id']} was started as a task."
         return {"task": tasks.legacy_task(record), "_meta": {IMMEDIATE_RESPONSE: said}}
 
-    async def _record(self, answer: Mapping[str, Any], mode: str | None) -> Json:
-        ref = RunRef(run_id=answer["pipeline_run_id"], orchestration_mode=mode)
-        record: Json = await runs.get(self._services, None, ref)
+    async def _record(self, run_id: str) -> Json:
+        record: Json = await runs.get(self._services, None, RunRef(run_id=run_id))
         return record
 
     def _budget(self, params: ExecuteParams, exchange: ServedExchange) -> float:
