@@ -19,14 +19,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
         yield client
 
 
-@pytest.fixture
-def client(server: McpClient) -> Iterator[McpClient]:
-    """The shared server, spoken to in the modern era until a test says otherwise."""
-    server.version = MODERN
-    yield server
-    assert server.spy.faults == []
-
-
 def initialize_params(version: Any = LATEST_LEGACY) -> dict[str, Any]:
     return {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
 

@@ -29,14 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
         yield client
 
 
-@pytest.fixture
-def client(server: McpClient) -> Iterator[McpClient]:
-    """The shared server, spoken to in the modern era until a test says otherwise."""
-    server.version = MODERN
-    yield server
-    assert server.spy.faults == []
-
-
 def listen(client: McpClient, **notifications: Any) -> tuple[Any, dict[str, Any]]:
     """Open a subscription: its id, and what was promised."""
     asked = client.request("subscriptions/listen", envelope({"notifications": notifications}))

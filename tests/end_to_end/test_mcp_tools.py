@@ -40,14 +40,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
         yield client
 
 
-@pytest.fixture
-def client(server: McpClient) -> Iterator[McpClient]:
-    """The shared server, spoken to in the modern era until a test says otherwise."""
-    server.version = MODERN
-    yield server
-    assert server.spy.faults == []
-
-
 def text_of(result: dict[str, Any]) -> str:
     return "".join(part["text"] for part in result["content"] if part["type"] == "text")
 

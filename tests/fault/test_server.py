@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,10 @@ import pytest
 
 from tests.support.bundles import GREETING, SEQUENCE, python_method
 from tests.support.client import RpcClient
+from tests.support.ledgers import until
 from tests.support.mthds_server import serve
 
 CALLS = 1000
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 def engines_of(client: RpcClient) -> list[psutil.Process]:

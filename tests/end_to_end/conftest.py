@@ -1,0 +1,16 @@
+"""What the tests of the MCP side share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.mcp_client import McpClient
+from tests.support.mcp_schemas import MODERN
+
+
+@pytest.fixture
+def client(server: McpClient) -> Iterator[McpClient]:
+    """The shared server, spoken to in the modern era until a test says otherwise."""
+    server.version = MODERN
+    yield server
+    assert server.spy.faults == []
