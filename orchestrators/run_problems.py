@@ -40,7 +40,7 @@ def run_not_finished(run_id: str) -> ProblemError:
     )
 
 
-def run_cancelled(run_id: str) -> Problem:
+def run_cancelled(run_id: str | None) -> Problem:
     """How a run ends that somebody cancelled."""
     return Problem(
         code="run.cancelled",
@@ -53,18 +53,19 @@ def run_cancelled(run_id: str) -> Problem:
     )
 
 
-def run_timed_out(run_id: str, limit_s: float) -> Problem:
-    """How a run ends that was still going after `limit_s` seconds."""
-    limit = round(limit_s, 3)
+def run_timed_out(run_id: str | None, limit_s: float | None) -> Problem:
+    """How a run ends that was still going after `limit_s` seconds, where anybody knows how many these were."""
+    limit = None if limit_s is None else round(limit_s, 3)
+    after = "when its time was up" if limit is None else f"after its limit of {limit:g} seconds"
     return Problem(
         code="run.timed_out",
         title="The run did not end in time",
-        detail=f"The run was stopped after its limit of {limit:g} seconds.",
+        detail=f"The run was stopped {after}.",
         domain="method",
         next_step=NextStep(
             kind="change_method", detail="Raise `timeout_s`, or make the method do less, then run it again."
         ),
-        params={"timeout": limit},
+        params=None if limit is None else {"timeout": limit},
         pipeline_run_id=run_id,
     )
 
@@ -79,5 +80,23 @@ def run_lost(run_id: str | None, detail: str) -> Problem:
         retry="outcome_unknown",
         next_step=NextStep(kind="retry", detail="Look for what the run may already have done, then run it again."),
         params={"pipeline_run_id": run_id} if run_id is not None else None,
+        pipeline_run_id=run_id,
+    )
+
+
+def run_given_up(run_id: str, attempts: int) -> Problem:
+    """How a run ends whose every attempt was lost."""
+    return run_lost(
+        run_id, f"The run was begun {attempts} times, and each time its engine or its worker ended under it."
+    )
+
+
+def run_unexpected(run_id: str) -> Problem:
+    """How a run ends in a worker that met what nobody foresaw."""
+    return Problem(
+        code="runtime.unexpected",
+        title="Something unexpected failed",
+        detail="The worker met an unexpected failure; its stderr holds the details.",
+        next_step=NextStep(kind="report", detail="Report it with what the worker's stderr holds."),
         pipeline_run_id=run_id,
     )

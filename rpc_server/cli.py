@@ -46,6 +46,37 @@ def main() -> int:
     return _run(COMMANDS[command][0], arguments[1:])
 
 
+def entry() -> None:
+    """Run the command and end the process at once.
+
+    The interpreter's own end may crash or hang in the threads of an orchestrator's SDK: temporalio's do not stop.
+    """
+    import atexit
+    import os
+
+    try:
+        status = main()
+    except SystemExit as end:
+        status = _status_of(end)
+    except BaseException:  # noqa: BLE001 - told as the interpreter would tell it
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
+    os._exit(status)
+
+
+def _status_of(end: SystemExit) -> int:
+    if isinstance(end.code, str):
+        print(end.code, file=sys.stderr)
+        return 1
+    return end.code or 0
+
+
 def _run(module: str, arguments: list[str]) -> int:
     from importlib import import_module
 
@@ -110,4 +141,4 @@ def _unknown(command: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

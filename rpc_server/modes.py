@@ -25,7 +25,7 @@ class OrchestratorModes(Modes, Protocol):
 KNOWN_PLUGINS = {
     "temporal": "pip install --upgrade 'mthds-rpc[temporal]'",
 }
-"""The modes that a release of ours brings or will bring, and what installs it."""
+"""The modes of ours that an extra brings, and what installs it."""
 
 
 def resolve_orchestration_mode(requested: str | None, settings: Settings, registry: Modes) -> str:

@@ -143,6 +143,8 @@ class RunRecord(Open):
     event_count: int = 0
     worker_alive: bool | None = None
     """Whether any worker could take the run; only for a run that waits for one."""
+    waiting_since: str | None = None
+    """Since when the run has waited for a worker; only for one that waits, where its mode has workers."""
 
 
 class RunQuery(Closed):

@@ -14,6 +14,7 @@ from orchestrators.dbos.reading import Standing
 from orchestrators.run_problems import run_cancelled, run_lost, run_not_finished, run_not_found
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
+from schemas.times import iso_time
 
 # How long `cancel` waits for the worker to have stopped the run.
 _CANCEL_S = 20.0
@@ -38,7 +39,15 @@ class DbosLedger:
             raise run_not_found(run_id)
         if record.state is RunState.QUEUED:
             record.worker_alive = await self._database.in_thread(self._executors.any_alive)
+            record.waiting_since = await self._waiting_since(record)
         return record
+
+    async def _waiting_since(self, record: RunRecord) -> str:
+        """Since when a run waits: its beginning, or when its last attempt came to nothing."""
+        if record.event_count == 0:
+            return record.created_at
+        last = await self._database.read(reading.events, record.pipeline_run_id, record.event_count - 1)
+        return iso_time(last[-1].at) if last else record.created_at
 
     async def list(self, query: RunQuery) -> RunPage:
         """Newest first."""

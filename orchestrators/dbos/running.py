@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,9 +12,10 @@ import sqlalchemy as sa
 from orchestrators.dbos import transitions
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
-from orchestrators.pool import SHARED, EnginePool, Lane
-from orchestrators.run_problems import run_cancelled
-from schemas.problem import NextStep, Problem, ProblemError
+from orchestrators.last_chance import LastChance
+from orchestrators.pool import EnginePool, Lane
+from orchestrators.run_problems import run_cancelled, run_unexpected
+from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ P = ParamSpec("P")
 _GATHER_S = 0.02
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-_ALONE = 2
 
 
 @dataclass
@@ -56,7 +55,7 @@ class Runner:
         self.in_hand: set[str] = set()
         """Every run between its dispatch and its end here, those between two attempts among them."""
         self.active: dict[str, ActiveRun] = {}
-        self._alone = anyio.Semaphore(_ALONE)
+        self._last_chance = LastChance(pool, max_attempts)
         self._became_active = anyio.Event()
 
     async def run(self, request: RunRequest) -> bool:
@@ -73,7 +72,7 @@ class Runner:
     async def _take_to_its_end(self, request: RunRequest) -> bool:
         lost_attempt = 0
         while True:
-            async with self._engine(request.run_id, lost_attempt) as lane:
+            async with self._last_chance.engine(request.run_id, lost_attempt) as lane:
                 claim = await self.surely(self._begin, request)
                 if claim is None:
                     return True
@@ -87,23 +86,6 @@ class Runner:
                 finally:
                     del self.active[request.run_id]
                 lost_attempt = claim.attempt
-
-    @asynccontextmanager
-    async def _engine(self, run_id: str, lost_attempt: int) -> AsyncIterator[Lane]:
-        """Where the attempt after `lost_attempt` runs.
-
-        Whose fault it was that an engine ended, nobody knows. The last attempt has an engine of its own, so that a
-        method which ends engines cannot have its neighbours given up; few such engines are kept at once.
-        """
-        if lost_attempt == 0 or lost_attempt + 1 < self._max_attempts:
-            yield SHARED
-            return
-        lane = Lane(key=f"alone:{run_id}", max_engines=1)
-        async with self._alone:
-            try:
-                yield lane
-            finally:
-                self._pool.end_lane(lane)
 
     async def wait_until_active(self) -> None:
         """Return while there is a run in hand."""
@@ -136,7 +118,7 @@ class Runner:
                 return error.problem
             except Exception:  # noqa: BLE001 - whatever it is, the run has to end
                 logger.exception("a run failed in a way that nobody foresaw")
-                return _unexpected(request.run_id)
+                return run_unexpected(request.run_id)
             finally:
                 tasks.cancel_scope.cancel()
         return None
@@ -235,13 +217,3 @@ class _Story:
             with anyio.CancelScope(shield=True):
                 await self._runner.surely(transitions.tell, claim, told, events)
             self.told += len(events)
-
-
-def _unexpected(run_id: str) -> Problem:
-    return Problem(
-        code="runtime.unexpected",
-        title="Something unexpected failed",
-        detail="The worker met an unexpected failure; its stderr holds the details.",
-        next_step=NextStep(kind="report", detail="Report it with what the worker's stderr holds."),
-        pipeline_run_id=run_id,
-    )

@@ -1,17 +1,14 @@
 """`rpc_dbos.toml`, checked. Import-light: a server looks at it before it knows whether the mode is ever used."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from orchestrators.contract import SettingFault
+from orchestrators.setting_values import check_numbers, with_variables
 
 _DAY_S = 86_400.0
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MAY_BE_ZERO = {("drain_s",), ("retention", "max_age_days"), ("retention", "max_runs")}
 _SCHEMES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
@@ -33,7 +30,7 @@ class DbosSettings:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "DbosSettings":
         """From the merged document. Raises `SettingFault`."""
-        _check_numbers(values, ())
+        check_numbers(values, _MAY_BE_ZERO)
         _check_url(values["database_url"])
         retention = values["retention"]
         return cls(
@@ -45,17 +42,9 @@ class DbosSettings:
 
 def resolved_url(settings: DbosSettings, state_dir: Path, environment: Mapping[str, str]) -> str:
     """The database's URL, with variables put in. Raises `SettingFault` for one that is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in environment:
-            raise SettingFault(("database_url",), f"names the variable {match[1]}, which is not set")
-        whole = match[0] == settings.database_url
-        # A part, such as a password, may hold what means something in a URL.
-        return environment[match[1]] if whole else quote(environment[match[1]], safe="")
-
     if not settings.database_url:
         return f"sqlite:///{state_dir / 'dbos' / 'runs.sqlite3'}"
-    url = _VARIABLE.sub(value, settings.database_url)
+    url = with_variables(("database_url",), settings.database_url, environment)
     if not url.startswith(_SCHEMES):
         raise SettingFault(("database_url",), "is no address of a database")
     return url
@@ -74,14 +63,3 @@ def _check_url(url: str) -> None:
         raise SettingFault(("database_url",), "is neither sqlite:////absolute/path nor postgresql://user@host/name")
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_absolute():
         raise SettingFault(("database_url",), "must hold an absolute path, with four slashes: sqlite:////absolute/path")
-
-
-def _check_numbers(values: Mapping[str, Any], above: tuple[str, ...]) -> None:
-    for name, value in values.items():
-        key = (*above, name)
-        if isinstance(value, Mapping):
-            _check_numbers(value, key)
-        elif isinstance(value, int | float):
-            allowed = value >= 0 if key in _MAY_BE_ZERO else value > 0
-            if not allowed or not isfinite(value):
-                raise SettingFault(key, f"must be {'zero or more' if key in _MAY_BE_ZERO else 'above zero'}")

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
-from orchestrators.run_problems import run_cancelled, run_lost, run_timed_out
+from orchestrators.run_problems import run_cancelled, run_given_up, run_timed_out
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunRequest, RunState
 
@@ -70,7 +70,7 @@ def begin(connection: sa.Connection, run: RunRequest, executor: str, max_attempt
     elif row.deadline is not None and row.deadline <= now:
         time_out(connection, run.run_id, row.deadline - row.created_at, now)
     elif row.attempt >= max_attempts:
-        end_unclaimed(connection, run.run_id, RunState.FAILED, given_up(run.run_id, row.attempt), now)
+        end_unclaimed(connection, run.run_id, RunState.FAILED, run_given_up(run.run_id, row.attempt), now)
     else:
         return _begin(connection, row, executor, now)
     return None
@@ -170,13 +170,6 @@ def ask_to_cancel(connection: sa.Connection, run_id: str, now: float) -> RunStat
     if row.state == RunState.RUNNING and row.cancel_asked_at is None:
         connection.execute(runs.update().where(runs.c.run_id == run_id).values(cancel_asked_at=now))
     return RunState(row.state)
-
-
-def given_up(run_id: str, attempts: int) -> Problem:
-    """How a run ends whose every attempt was lost."""
-    return run_lost(
-        run_id, f"The run was begun {attempts} times, and each time its engine or its worker ended under it."
-    )
 
 
 def _one(run_id: str) -> sa.Select[Any]:

@@ -137,5 +137,6 @@ def _row(row: PluginRow) -> dict[str, Any]:
 
 
 def _installable(discovery: Discovery) -> dict[str, str]:
-    installed = {row.origin.name for row in discovery.rows}
-    return {name: install for name, install in KNOWN_PLUGINS.items() if name not in installed}
+    served = {mode for row in discovery.rows for mode in row.orchestrators}
+    disabled = {row.origin.name for row in discovery.rows if row.state == "disabled"}
+    return {mode: install for mode, install in KNOWN_PLUGINS.items() if mode not in served | disabled}

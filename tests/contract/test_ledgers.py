@@ -1,4 +1,4 @@
-"""What every ledger of ours does alike: in memory, in SQLite, in Postgres."""
+"""What every ledger of ours does alike: in memory, in SQLite, in Postgres, in Temporal."""
 
 import time
 import uuid
@@ -14,8 +14,18 @@ from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunQuery, RunRequest, RunResult, RunState
 from tests.support.bundles import GREETING, SEQUENCE
-from tests.support.ledgers import OBEDIENT, PATIENCE_S, Kept, Order, dbos_orchestrator, direct_orchestrator, request
+from tests.support.ledgers import (
+    OBEDIENT,
+    PATIENCE_S,
+    Kept,
+    Order,
+    dbos_orchestrator,
+    direct_orchestrator,
+    request,
+    temporal_orchestrator,
+)
 from tests.support.postgres import postgres_server
+from tests.support.temporal import temporal_server
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +37,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module", params=["direct", "dbos on SQLite", "dbos on Postgres"])
+LEDGERS = ["direct", "dbos on SQLite", "dbos on Postgres", "temporal", "temporal without search attributes"]
+
+
+@pytest.fixture(scope="module", params=LEDGERS)
 async def kept(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncIterator[Kept]:
@@ -39,6 +52,10 @@ async def kept(
             yield await stack.enter_async_context(direct_orchestrator(folder))
         elif request.param == "dbos on SQLite":
             yield await stack.enter_async_context(dbos_orchestrator(folder))
+        elif request.param.startswith("temporal"):
+            attributes = [] if "without" in request.param else ["MthdsMethod=Keyword"]
+            temporal = stack.enter_context(temporal_server(folder, attributes))
+            yield await stack.enter_async_context(temporal_orchestrator(folder, temporal.address))
         else:
             server = stack.enter_context(postgres_server(folder))
             yield await stack.enter_async_context(dbos_orchestrator(folder, server.url))

@@ -101,6 +101,7 @@ def test_a_run_whose_file_is_edited_before_it_begins_runs_what_was_started(tmp_p
             output = output_of(client, str(params["run_id"]))
 
     assert (ack["worker_alive"], waiting["worker_alive"], waiting["state"]) == (False, False, "QUEUED")
+    assert waiting["waiting_since"] == waiting["created_at"]
     assert waiting["method"] == "hello.mthds"
     assert output == {"text": "Hello Ann"}
 

@@ -21,6 +21,7 @@ from orchestrators.contract import Orchestrator, PluginContext, RunLedger
 from orchestrators.dbos.orchestrator import open_orchestrator
 from orchestrators.direct.orchestrator import DirectOrchestrator
 from orchestrators.pool import EnginePool, PoolSettings
+from orchestrators.temporal.orchestrator import TemporalOrchestrator
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunQuery, RunRecord, RunRequest
@@ -130,13 +131,15 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(home: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[WorkerProcess]:
-    """A worker of the mode `dbos` for the block; at its end it is told to stop."""
+def worker_process(
+    home: Path, *flags: str, mode: str = "dbos", env: dict[str, str] | None = None
+) -> Iterator[WorkerProcess]:
+    """A worker for the block; at its end it is told to stop."""
     number = len(list(home.glob("worker-*.log")))
     log = home / f"worker-{number}.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [*COMMAND, "worker", "--orchestration-mode", "dbos", "--allow-python", *flags],
+            [*COMMAND, "worker", "--orchestration-mode", mode, "--allow-python", *flags],
             cwd=home,
             env={**isolated_env(home), **(env or {})},
             stdin=subprocess.DEVNULL,
@@ -154,11 +157,11 @@ def worker_process(home: Path, *flags: str, env: dict[str, str] | None = None) -
             process.wait()
 
 
-def write_settings(home: Path, **dbos: Any) -> Path:
-    """A file for --config that sets these settings of `dbos`, and lets a cancelled run stop half a second."""
-    values = "".join(f"{name} = {_toml(value)}\n" for name, value in dbos.items())
+def write_settings(home: Path, plugin: str = "dbos", **settings: Any) -> Path:
+    """A file for --config that sets these settings of a plugin, and lets a cancelled run stop half a second."""
+    values = "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items())
     file = home / "settings.toml"
-    file.write_text(f"[rpc.engine]\ncancel_grace_s = 0.5\nmax_engines = 1\n[rpc_dbos]\n{values}")
+    file.write_text(f"[rpc.engine]\ncancel_grace_s = 0.5\nmax_engines = 1\n[rpc_{plugin}]\n{values}")
     return file
 
 
@@ -247,25 +250,46 @@ async def direct_orchestrator(folder: Path) -> AsyncIterator[Kept]:
 async def dbos_orchestrator(folder: Path, database_url: str = "") -> AsyncIterator[Kept]:
     """`dbos` as a server has it that keeps no workers, and one worker beside it."""
     settings = {"database_url": database_url, "poll_s": 0.05}
-    packaged = tomllib.loads(files("orchestrators.dbos").joinpath("rpc_dbos.toml").read_text())
-    config = write_settings(folder, **settings)
-    async with EnginePool.open(_pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
-        context = PluginContext(
-            settings={**packaged, **settings},
-            state_dir=folder / "state" / "mthds-rpc",
-            pool=pool,
-            logger=getLogger("tests"),
-            mode="dbos",
-            tasks=tasks,
-        )
+    async with _with_a_worker("dbos", folder, settings) as context:
         orchestrator = await anyio.to_thread.run_sync(open_orchestrator, context)
         try:
-            with worker_process(folder, "--config", str(config)) as worker:
-                await anyio.to_thread.run_sync(worker.wait_until_it_works)
-                yield Kept("dbos", orchestrator, folder, tasks)
-                tasks.cancel_scope.cancel()
+            assert context.tasks is not None
+            yield Kept("dbos", orchestrator, folder, context.tasks)
         finally:
             orchestrator.close()
+
+
+@asynccontextmanager
+async def temporal_orchestrator(folder: Path, address: str, **settings: Any) -> AsyncIterator[Kept]:
+    """`temporal` as a server has it, and one worker beside it."""
+    async with _with_a_worker("temporal", folder, {"address": address, **settings}) as context:
+        assert context.tasks is not None
+        yield Kept("temporal", TemporalOrchestrator.of(context), folder, context.tasks)
+
+
+@asynccontextmanager
+async def _with_a_worker(mode: str, folder: Path, settings: dict[str, Any]) -> AsyncIterator[PluginContext]:
+    config = write_settings(folder, mode, **settings)
+    async with EnginePool.open(_pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
+        with worker_process(folder, "--config", str(config), mode=mode) as worker:
+            await anyio.to_thread.run_sync(worker.wait_until_it_works)
+            yield plugin_context(mode, folder, settings, pool, tasks)
+            tasks.cancel_scope.cancel()
+
+
+def plugin_context(
+    mode: str, folder: Path, settings: dict[str, Any], pool: EnginePool, tasks: TaskGroup
+) -> PluginContext:
+    """What a plugin of ours would be given, with these settings beside its packaged ones."""
+    packaged = tomllib.loads(files(f"orchestrators.{mode}").joinpath(f"rpc_{mode}.toml").read_text())
+    return PluginContext(
+        settings={**packaged, **settings},
+        state_dir=folder / "state" / "mthds-rpc",
+        pool=pool,
+        logger=getLogger("tests"),
+        mode=mode,
+        tasks=tasks,
+    )
 
 
 def _pool_settings(folder: Path) -> PoolSettings:

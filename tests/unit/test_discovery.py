@@ -60,7 +60,7 @@ def test_ours_are_found_like_anyones_and_come_first(put_on_path: PutOnPath) -> N
 
     discovery = discover()
 
-    assert [row.origin.name for row in discovery.rows] == ["dbos", "direct", "pipelex", "aaa"]
+    assert [row.origin.name for row in discovery.rows] == ["dbos", "direct", "pipelex", "temporal", "aaa"]
     assert {row.origin.distribution for row in discovery.rows[:3]} == {"mthds-rpc"}
     assert row_of(discovery, "direct").orchestrators == {"direct": False}
     assert row_of(discovery, "direct").validators == ("direct",)
@@ -180,8 +180,8 @@ async def test_loading_gives_registries_of_what_is_enabled(put_on_path: PutOnPat
 
     plugins = await load_plugins(["pipelex"], no_context)
 
-    assert plugins.orchestrators.modes() == ["dbos", "direct", "here"]
-    assert [origin.name for origin in plugins.origins] == ["dbos", "direct", "sample"]
+    assert plugins.orchestrators.modes() == ["dbos", "direct", "here", "temporal"]
+    assert [origin.name for origin in plugins.origins] == ["dbos", "direct", "temporal", "sample"]
 
 
 @pytest.mark.anyio

@@ -1,0 +1,134 @@
+"""What machines share beside an orchestrator: large requests and results, and the files that runs make.
+
+A folder, or any URL that fsspec knows. Everything of a run is below its id; what is content is named by its SHA-256 and
+checked when it is read, so that what comes out is what went in.
+"""
+
+import hashlib
+import uuid
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+
+from schemas.problem import ProblemError, problem_error
+
+_FILES = "files"
+
+
+class ArtifactStore:
+    """Blocks: call it in a thread. Raises `ProblemError` where the store cannot be used."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is an absolute path or a URL."""
+        self._url = url
+        self._files, self._root = fsspec.core.url_to_fs(url)
+        self._is_folder = "file" in _protocols(self._files)
+        if self._is_folder:
+            Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(self, run_id: str, content: bytes) -> str:
+        """Keep content; its digest, which `get` wants."""
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            self._write(self._path(run_id, f"{digest}.json"), content)
+        except OSError as error:
+            raise _unusable(error) from error
+        return digest
+
+    def get(self, run_id: str, digest: str) -> bytes:
+        """What `put` kept. Raises where it is gone, or is not what it was."""
+        try:
+            content: bytes = self._files.cat_file(self._path(run_id, f"{digest}.json"))
+        except FileNotFoundError as error:
+            raise _gone(run_id) from error
+        except OSError as error:
+            raise _unusable(error) from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise _gone(run_id)
+        return content
+
+    def put_files(self, run_id: str, folder: Path) -> int:
+        """Keep every file below a folder; how many they were."""
+        found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        try:
+            for path in found:
+                self._write(self._path(run_id, _FILES, path.relative_to(folder).as_posix()), path.read_bytes())
+        except OSError as error:
+            raise _unusable(error) from error
+        return len(found)
+
+    def get_files(self, run_id: str, folder: Path) -> None:
+        """Have every kept file of a run below a folder; those that are there stay."""
+        root = self._path(run_id, _FILES)
+        try:
+            for name in self._files.find(root):
+                inside = PurePosixPath(name).relative_to(PurePosixPath(root))
+                target = folder / inside
+                # A name that leads out of the folder is nobody's file.
+                if ".." not in inside.parts and not target.exists():
+                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    _write_whole(target, self._files.cat_file(name))
+        except OSError as error:
+            raise _unusable(error) from error
+
+    def forget(self, run_id: str) -> None:
+        """Remove everything of a run."""
+        folder = self._path(run_id)
+        try:
+            if self._files.exists(folder):
+                self._files.rm(folder, recursive=True)
+        except OSError as error:
+            raise _unusable(error) from error
+
+    def _path(self, run_id: str, *parts: str) -> str:
+        return "/".join((self._root.rstrip("/"), run_id, *parts))
+
+    def _write(self, path: str, content: bytes) -> None:
+        if self._is_folder:
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_whole(Path(path), content)
+        else:
+            self._files.pipe_file(path, content)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """All of it or nothing, also where two write the same at once."""
+    part = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    protocol = files.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _unusable(error: OSError) -> ProblemError:
+    return problem_error(
+        "runtime.unavailable",
+        "The artifact store cannot be used",
+        f"The artifact store cannot be used: {error.strerror or type(error).__name__}.",
+        domain="operator",
+        retry="yes",
+        next_step=("retry", "See that `artifact_store` can be reached and written to, then try again."),
+        params={"dependency": "artifact_store"},
+    )
+
+
+def _gone(run_id: str) -> ProblemError:
+    return problem_error(
+        "run.results_not_stored",
+        "The run's content is not in the artifact store",
+        f"What the run {run_id!r} left in the artifact store is not there any more, or is not what it was.",
+        domain="operator",
+        next_step=(
+            "fix_configuration",
+            "See that server and workers name the same `artifact_store`; then run it again.",
+        ),
+        params={"pipeline_run_id": run_id},
+        run_id=run_id,
+    )

@@ -1,0 +1,156 @@
+"""The runs that a Temporal namespace keeps, as our ledger."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrators.run_problems import run_not_finished
+from orchestrators.temporal import reading
+from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.endings import PATIENCE_S, Endings
+from orchestrators.temporal.listing import Listing
+from orchestrators.temporal.names import CANCELLED_BY_CALLER
+from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.problems import problem_of
+from orchestrators.temporal.reading import Look
+from orchestrators.temporal.story import events_of
+from schemas.problem import ProblemError
+from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
+
+# How long a worker may take to stop a run before it is terminated over its head.
+_CANCEL_S = 10.0
+_FIRST_LOOK_S = 0.05
+_LONGEST_LOOK_S = 0.5
+_SLOWER = 1.3
+_AGAIN_S = 0.5
+
+
+class TemporalLedger:
+    """Implements `RunLedger`."""
+
+    def __init__(
+        self, connection: Connection, endings: Endings, listing: Listing, parcels: Parcels, artifacts: Path
+    ) -> None:
+        """`artifacts` is where this machine has the files that runs make."""
+        self._connection = connection
+        self._endings = endings
+        self._listing = listing
+        self._parcels = parcels
+        self._artifacts = artifacts
+
+    async def get(self, run_id: str) -> RunRecord:
+        """The record of a run."""
+        look = await reading.look(self._connection, run_id)
+        alive = await any_worker(self._connection) if look.state is RunState.QUEUED else None
+        return reading.record_of(look, await reading.problem_of_end(self._connection, look), alive)
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """Newest first, by when Temporal took them."""
+        return await self._listing.page(query)
+
+    async def result(self, run_id: str, wait_s: float) -> RunResult:
+        """The result, or the run's own problem raised."""
+        look = await reading.look(self._connection, run_id)
+        if not look.state.is_final and wait_s > 0:
+            with anyio.move_on_after(wait_s):
+                look = await self.ended(run_id)
+        if not look.state.is_final:
+            raise run_not_finished(run_id)
+        return await self.outcome(look)
+
+    async def outcome(self, look: Look) -> RunResult:
+        """What came of a run that has ended: its result, or its problem raised."""
+        if look.state is RunState.COMPLETED:
+            end = await reading.closing(self._connection, look)
+            if end.result is not None:
+                value = await self._parcels.unpack(look.run_id, end.result)
+                await self._fetch_files(look.run_id, end.result.get("files", 0))
+                return RunResult.model_validate(value)
+        problem = await reading.problem_of_end(self._connection, look)
+        assert problem is not None
+        raise ProblemError(problem)
+
+    async def cancel(self, run_id: str) -> RunRecord:
+        """Stop the run and return its record once it has ended; a run that had ended is left as it is."""
+        look = await reading.look(self._connection, run_id)
+        if not look.state.is_final:
+            if await any_worker(self._connection):
+                await self._while_it_runs(look, terminate=False)
+                with anyio.move_on_after(_CANCEL_S):
+                    look = await self.ended(run_id)
+            if not look.state.is_final:
+                await self._while_it_runs(look, terminate=True)
+                self._listing.expect(run_id, is_open=False)
+        return await self.get(run_id)
+
+    async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
+        """Each event with `seq` greater than `after`, to the end of the run."""
+        look = await reading.look(self._connection, run_id)
+        pause_s, seen = _FIRST_LOOK_S, 0
+        with self._endings.of(run_id) as ended:
+            while not look.state.is_final:
+                events = reading.events_so_far(look, after)
+                for event in events:
+                    after = seen = event.seq
+                    yield event
+                pause_s = _FIRST_LOOK_S if events else min(pause_s * _SLOWER, _LONGEST_LOOK_S)
+                with anyio.move_on_after(pause_s):
+                    await ended.wait()
+                look = await self._look_patiently(run_id)
+        for event in await self._story(look, seen):
+            if event.seq > after:
+                yield event
+
+    async def ended(self, run_id: str) -> Look:
+        """Wait for the end of a run."""
+        with self._endings.of(run_id) as ended:
+            await ended.wait()
+        look = await self._look_patiently(run_id)
+        self._listing.expect(run_id, is_open=False)
+        return look
+
+    def expect(self, run_id: str) -> None:
+        """Have lists wait a moment for a run that Temporal has just taken."""
+        self._listing.expect(run_id, is_open=True)
+
+    async def _story(self, look: Look, seen: int) -> Sequence[RunEvent]:
+        """Every event of an ended run that is left; `seen` says how many there have been at least."""
+        end = await reading.closing(self._connection, look)
+        events = events_of(end.story, look.run_id)
+        problem = await reading.problem_of_end(self._connection, look, end)
+        last = max(len(events), look.ended.event_count, seen)
+        return [*events, reading.last_event(look, last + 1, problem)]
+
+    async def _look_patiently(self, run_id: str) -> Look:
+        """How a run stands, though the server be away for a while."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await reading.look(self._connection, run_id)
+            except ProblemError as error:
+                if error.problem.code != "runtime.unavailable" or time.monotonic() > until:
+                    raise
+            await anyio.sleep(_AGAIN_S)
+
+    async def _while_it_runs(self, look: Look, *, terminate: bool) -> None:
+        """Have Temporal end a run one way or the other; that it has ended meanwhile is no failure."""
+
+        async def end(client: Client) -> None:
+            handle = client.get_workflow_handle(look.run_id, run_id=look.execution)
+            await (handle.terminate(reason=CANCELLED_BY_CALLER) if terminate else handle.cancel())
+
+        try:
+            await self._connection.unmapped(end)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise ProblemError(problem_of(error, look.run_id)) from error
+
+    async def _fetch_files(self, run_id: str, count: int) -> None:
+        if count and self._parcels.store is not None:
+            await anyio.to_thread.run_sync(self._parcels.store.get_files, run_id, self._artifacts / run_id)

@@ -1,0 +1,24 @@
+"""What Temporal calls ours. A name here is on the wire and in histories: it never changes its meaning."""
+
+RUN = "mthds.run"
+"""The workflow of a run, and its activity."""
+VALIDATE = "mthds.validate"
+"""The workflow of a validation, and its local activity."""
+
+ASKED = "mthds_asked"
+"""The memo member that says what was asked for; `memo.Asked`."""
+WAITING = "mthds_waiting"
+"""The memo member with the story so far of a run that a stopping worker handed back."""
+ENDED = "mthds_ended"
+"""The memo member that says how the run ended; `memo.Ended`."""
+
+METHOD_ATTRIBUTE = "MthdsMethod"
+"""The search attribute, a Keyword, by which runs of a method are found quickly where it is registered."""
+
+HANDED_BACK = "HANDED_BACK"
+"""How an attempt ends that another worker shall do instead; no state of a run."""
+CANCELLED_BY_CALLER = "mthds-rpc: cancelled by a caller"
+"""The reason given where a run is terminated since no worker is there to cancel it."""
+
+LATE_S = 5.0
+"""Temporal ends a run so long after its deadline that whoever had it must have failed to."""

@@ -1,0 +1,202 @@
+"""What Temporal's errors mean to a caller: each one problem code (docs/errors.md has the table)."""
+
+from collections.abc import Mapping
+
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    FailureError,
+    TerminatedError,
+    TimeoutError,
+    TimeoutType,
+    WorkflowAlreadyStartedError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrators.run_problems import run_cancelled, run_id_taken, run_lost, run_not_found, run_timed_out
+from schemas.problem import NextStep, Problem
+
+MAPPED: Mapping[str, type[BaseException]] = {
+    "RPCError": RPCError,
+    "FailureError": FailureError,
+    "WorkflowFailureError": WorkflowFailureError,
+}
+"""The exception types that the plugin maps; the rest are kinds of these."""
+
+_AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+_REFUSALS = {
+    "code: Unauthenticated": RPCStatusCode.UNAUTHENTICATED,
+    "code: PermissionDenied": RPCStatusCode.PERMISSION_DENIED,
+}
+# In a refusal of the server, and as the type that temporalio gives an activity's failure.
+_TOO_LARGE = ("size exceeds limit", "message after decompression larger than max", "message larger than max")
+_TOO_LARGE_TYPES = ("PayloadsTooLarge", "PayloadSizeError")
+
+
+def problem_of(error: BaseException, run_id: str | None = None) -> Problem:
+    """The problem of any error of temporalio's; `run_id` names the run that it is about, where that is known."""
+    if isinstance(error, RPCError):
+        return _of_rpc(error, run_id)
+    if isinstance(error, WorkflowFailureError | ActivityError) and error.cause is not None:
+        return problem_of(error.cause, run_id)
+    if isinstance(error, WorkflowAlreadyStartedError):
+        return run_id_taken(error.workflow_id).problem
+    if isinstance(error, TerminatedError):
+        return run_terminated(run_id, error.message)
+    if isinstance(error, CancelledError):
+        return run_cancelled(run_id)
+    if isinstance(error, TimeoutError):
+        return _of_timeout(error, run_id)
+    if isinstance(error, ApplicationError):
+        return _of_application(error, run_id)
+    return _failed(run_id, str(error))
+
+
+def unreachable(address: str, why: str) -> Problem:
+    """Nobody answers for the Temporal server."""
+    return Problem(
+        code="runtime.unavailable",
+        title="The orchestrator cannot be reached",
+        detail=f"The Temporal server at {address} cannot be reached: {_one_line(why)}.",
+        domain="operator",
+        retry="yes",
+        next_step=NextStep(
+            kind="retry", detail="Try again once the server is up; `mthds-rpc config` says where its address is set."
+        ),
+        params={"dependency": "orchestrator"},
+    )
+
+
+def not_connected(address: str, why: str) -> Problem:
+    """temporalio's client could not connect; all that it says of the reason is a text."""
+    for words, status in _REFUSALS.items():
+        if words in why:
+            return _refusal(status)
+    return unreachable(address, why)
+
+
+def no_worker(task_queue: str) -> Problem:
+    """The server is there, and nobody who could take a run up."""
+    return Problem(
+        code="runtime.unavailable",
+        title="The orchestrator cannot be reached",
+        detail=f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one.",
+        domain="operator",
+        retry="yes",
+        next_step=NextStep(
+            kind="retry",
+            detail="Start `mthds-rpc worker --orchestration-mode temporal`, then try again; `start` does not wait.",
+        ),
+        params={"dependency": "orchestrator"},
+    )
+
+
+def misconfigured(detail: str) -> Problem:
+    """What is set cannot be used."""
+    return Problem(
+        code="runtime.misconfigured",
+        title="The runtime is misconfigured",
+        detail=detail,
+        domain="operator",
+        next_step=NextStep(
+            kind="fix_configuration", detail="Correct it, then start again; `mthds-rpc config` says where it is set."
+        ),
+        params={"component": "orchestrator"},
+    )
+
+
+def too_large(size: int | None, limit: int | None) -> Problem:
+    """A request that Temporal takes neither as it is nor by way of an artifact store. Sizes in bytes."""
+    sizes = "" if size is None else f" It has {size:,} bytes; {limit:,} go without a store."
+    return Problem(
+        code="request.too_large",
+        title="The request exceeds a size limit",
+        detail=f"The request is too large for Temporal.{sizes}",
+        domain="input",
+        next_step=NextStep(
+            kind="change_input",
+            detail="Send less, or set `artifact_store` in rpc_temporal_override.toml for server and workers alike.",
+        ),
+        params={name: value for name, value in (("limit", limit), ("size", size)) if value is not None} or None,
+    )
+
+
+def run_terminated(run_id: str | None, why: str | None) -> Problem:
+    """How a run ends that somebody terminated in Temporal itself."""
+    said = f": {_one_line(why)}" if why else ""
+    return Problem(
+        code="run.terminated",
+        title="The run was stopped by an operator or an erasure",
+        detail=f"The run was terminated in Temporal{said}.",
+        domain="operator",
+        next_step=NextStep(kind="report", detail="Ask whoever runs the Temporal server why, then run it again."),
+        params={"ended_by": "operator"},
+        pipeline_run_id=run_id,
+    )
+
+
+def _of_rpc(error: RPCError, run_id: str | None) -> Problem:
+    text = error.message.lower()
+    if any(words in text for words in _TOO_LARGE):
+        return too_large(None, None)
+    if error.status in _AWAY:
+        return unreachable("the configured address", error.message)
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return unreachable("the configured address", f"it takes no more calls for now ({error.message})")
+    if error.status in _REFUSALS.values():
+        return _refusal(error.status)
+    if error.status is RPCStatusCode.NOT_FOUND and "namespace" in text:
+        return misconfigured(f"The Temporal server has no such namespace: {_one_line(error.message)}.")
+    if error.status is RPCStatusCode.NOT_FOUND and run_id is not None:
+        return run_not_found(run_id).problem
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return run_not_found("of this call").problem
+    return _failed(run_id, f"The Temporal server refused a call: {_one_line(error.message)}")
+
+
+def _refusal(status: RPCStatusCode) -> Problem:
+    is_known = status is RPCStatusCode.PERMISSION_DENIED
+    return Problem(
+        code="auth.forbidden" if is_known else "auth.invalid_credential",
+        title="The operation is not allowed" if is_known else "The credential was refused",
+        detail="The Temporal server refuses what this mthds-rpc identifies itself by.",
+        domain="operator",
+        next_step=NextStep(
+            kind="request_access" if is_known else "check_credentials",
+            detail="Check `api_key` and `[tls]` of rpc_temporal.toml, or TEMPORAL_API_KEY, and what they may do.",
+        ),
+        params={"requirement": "access to the Temporal namespace"} if is_known else None,
+    )
+
+
+def _of_timeout(error: TimeoutError, run_id: str | None) -> Problem:
+    if error.type is TimeoutType.HEARTBEAT:
+        return run_lost(run_id, "The worker that had the run was not heard of any more.")
+    return run_timed_out(run_id, None)
+
+
+def _of_application(error: ApplicationError, run_id: str | None) -> Problem:
+    """Ours carry their problem; whatever else a workflow of somebody's raised is told as it is."""
+    if error.type in _TOO_LARGE_TYPES:
+        return too_large(None, None)
+    details = error.details[0] if error.details else None
+    if isinstance(details, dict) and {"code", "title", "detail", "next_step"} <= details.keys():
+        return Problem.model_validate(details)
+    return _failed(run_id, error.message)
+
+
+def _failed(run_id: str | None, detail: str) -> Problem:
+    return Problem(
+        code="run.failed",
+        title="The run did not succeed",
+        detail=_one_line(detail) or "The run ended without success.",
+        domain="runtime",
+        next_step=NextStep(kind="report", detail="Look at the run in Temporal, and report it to whoever runs that."),
+        pipeline_run_id=run_id,
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")[:500]

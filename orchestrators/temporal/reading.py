@@ -1,0 +1,269 @@
+"""What Temporal knows of a run, read as our ledger tells it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowExecutionStatus
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryReverseRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrators.run_problems import run_cancelled, run_not_found, run_timed_out
+from orchestrators.temporal import MODE
+from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.memo import Asked, Ended, ended_of, members
+from orchestrators.temporal.names import ASKED, CANCELLED_BY_CALLER, RUN, WAITING
+from orchestrators.temporal.problems import problem_of, run_terminated
+from orchestrators.temporal.story import events_of
+from schemas.problem import Problem, ProblemError
+from schemas.runs import RunEvent, RunRecord, RunState
+from schemas.times import iso_time
+
+Json = dict[str, Any]
+
+# What stands behind an activity's end in a history: a workflow task, the memo, the end.
+_LAST_EVENTS = 12
+# Events of a history whose workflow has not scheduled its activity yet.
+_BEFORE_ACTIVITY = 4
+
+_STATES = {
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED: RunState.COMPLETED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED: RunState.FAILED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED: RunState.CANCELLED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: RunState.CANCELLED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: RunState.TIMED_OUT,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a run stands."""
+
+    run_id: str
+    execution: str
+    """Temporal's own id of it."""
+    taken_at: int
+    """When Temporal took it, in microseconds since the epoch: its lists know no more."""
+    state: RunState
+    asked: Asked
+    ended: Ended
+    """How it ended; for a run that goes on, how far it is."""
+    story: Json
+    """The snapshot of its story; empty for one that has ended."""
+    is_explained: bool
+    """Whether the workflow itself said how it ended."""
+    is_terminated: bool
+    waiting_since: float | None
+
+    @property
+    def event_count(self) -> int:
+        """How many events there are."""
+        return self.ended.event_count + self.state.is_final
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The end of a history."""
+
+    result: Json | None
+    """The parcel of a completed run."""
+    failure: Failure | None
+    reason: str
+    """Why it was terminated."""
+    story: Json
+
+
+async def look(connection: Connection, run_id: str) -> Look:
+    """How a run stands. Raises `run.not_found` for a stranger, and where the id is that of no run of ours."""
+
+    async def describe(client: Client) -> Look | None:
+        request = DescribeWorkflowExecutionRequest(
+            namespace=client.namespace, execution=WorkflowExecution(workflow_id=run_id)
+        )
+        found = await client.workflow_service.describe_workflow_execution(request)
+        info = found.workflow_execution_info
+        if info.type.name != RUN:
+            return None
+        return look_of(info, found.pending_activities[0] if found.pending_activities else None)
+
+    try:
+        found = await connection.unmapped(describe)
+    except RPCError as error:
+        if error.status is RPCStatusCode.INVALID_ARGUMENT:
+            raise run_not_found(run_id) from error
+        raise ProblemError(problem_of(error, run_id)) from error
+    if found is None:
+        raise run_not_found(run_id)
+    return found
+
+
+def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> Look | None:
+    """How a run stands, by its description; None where somebody else's workflow bears our name."""
+    found = members(info.memo)
+    if ASKED not in found:
+        return None
+    asked = Asked.model_validate(found[ASKED])
+    state = _STATES.get(info.status) or _state_of_open(info, activity)
+    ended = ended_of(found)
+    story = {} if state.is_final else _story(activity) or found.get(WAITING) or {}
+    if ended is None:
+        finished_at = _seconds(info.close_time) if info.HasField("close_time") else 0.0
+        ended = Ended(
+            state=state, finished_at=finished_at, **_figures(found.get(WAITING) or {} if state.is_final else story)
+        )
+    elif state.is_final:
+        state = ended.state
+    return Look(
+        run_id=info.execution.workflow_id,
+        execution=info.execution.run_id,
+        taken_at=info.start_time.ToNanoseconds() // 1000,
+        state=state,
+        asked=asked,
+        ended=ended,
+        story=story,
+        is_explained=ended_of(found) is not None,
+        is_terminated=info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+        waiting_since=_waiting_since(info, activity) if state is RunState.QUEUED else None,
+    )
+
+
+def record_of(look: Look, problem: Problem | None, worker_alive: bool | None = None) -> RunRecord:
+    """The record of a run. `problem` is why it ended badly, where it did."""
+    ended = look.ended
+    return RunRecord(
+        pipeline_run_id=look.run_id,
+        orchestration_mode=MODE,
+        state=look.state,
+        created_at=iso_time(look.asked.created_at),
+        started_at=None if ended.started_at is None else iso_time(ended.started_at),
+        finished_at=iso_time(ended.finished_at) if look.state.is_final else None,
+        pipe=look.asked.pipe,
+        method=look.asked.method,
+        attempt=ended.attempt,
+        problem=problem,
+        event_count=look.event_count,
+        worker_alive=worker_alive,
+        waiting_since=None if look.waiting_since is None else iso_time(look.waiting_since),
+    )
+
+
+def _problem_without_history(look: Look) -> Problem | None:
+    """Why a run ended badly, as far as its description tells."""
+    if look.ended.problem is not None:
+        return look.ended.problem
+    if look.state is RunState.TIMED_OUT:
+        limit = None if look.asked.deadline is None else look.asked.deadline - look.asked.created_at
+        return run_timed_out(look.run_id, limit)
+    if look.state is RunState.CANCELLED and not look.is_terminated:
+        return run_cancelled(look.run_id)
+    return None
+
+
+async def closing(connection: Connection, look: Look) -> Closing:
+    """The end of an ended run's history."""
+
+    async def read(client: Client) -> Closing:
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(workflow_id=look.run_id, run_id=look.execution),
+            maximum_page_size=_LAST_EVENTS,
+        )
+        history = (await client.workflow_service.get_workflow_execution_history_reverse(request)).history
+        last = history.events[0]
+        outcome: Json = {}
+        for event in history.events:
+            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                outcome = _value(event.activity_task_completed_event_attributes.result) or {}
+                break
+        completed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
+        failed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
+        return Closing(
+            result=_value(last.workflow_execution_completed_event_attributes.result) if completed else None,
+            failure=last.workflow_execution_failed_event_attributes.failure if failed else None,
+            reason=last.workflow_execution_terminated_event_attributes.reason,
+            story=outcome.get("story", {}),
+        )
+
+    return await connection.call(read)
+
+
+async def problem_of_end(connection: Connection, look: Look, end: Closing | None = None) -> Problem | None:
+    """Why a run ended badly, where it did. `end` is the end of its history, where that has been read."""
+    if not look.state.is_final or look.state is RunState.COMPLETED:
+        return None
+    problem = _problem_without_history(look)
+    if problem is not None:
+        return problem
+    return await _problem_of_closing(connection, look, end or await closing(connection, look))
+
+
+async def _problem_of_closing(connection: Connection, look: Look, end: Closing) -> Problem:
+    """Why a run ended badly whose workflow did not say so in its memo."""
+    if look.is_terminated:
+        return (
+            run_cancelled(look.run_id) if end.reason == CANCELLED_BY_CALLER else run_terminated(look.run_id, end.reason)
+        )
+    if end.failure is not None:
+        client = await connection.client()
+        return problem_of(await client.data_converter.decode_failure(end.failure), look.run_id)
+    return run_cancelled(look.run_id)
+
+
+def last_event(look: Look, seq: int, problem: Problem | None) -> RunEvent:
+    """The event that says how an ended run ended."""
+    ended = look.ended
+    return RunEvent(
+        run_id=look.run_id,
+        seq=seq,
+        kind="run_ended",
+        at=ended.finished_at,
+        started=ended.started,
+        ended=ended.ended,
+        attempt=ended.attempt,
+        message=f"the run ended: {look.state.value.lower()}",
+        problem=problem,
+    )
+
+
+def events_so_far(look: Look, after: int) -> list[RunEvent]:
+    """The events of a run that goes on, those after `after`."""
+    return events_of(look.story, look.run_id)[after:] if look.ended.event_count > after else []
+
+
+def _state_of_open(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> RunState:
+    if activity is None:
+        # Between its activity's end and its own, a run is not waiting for anybody any more.
+        return RunState.QUEUED if info.history_length <= _BEFORE_ACTIVITY else RunState.RUNNING
+    waits = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    return RunState.QUEUED if waits else RunState.RUNNING
+
+
+def _waiting_since(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> float:
+    if activity is not None and activity.HasField("scheduled_time"):
+        return _seconds(activity.scheduled_time)
+    return _seconds(info.start_time)
+
+
+def _story(activity: PendingActivityInfo | None) -> Json | None:
+    return None if activity is None else _value(activity.heartbeat_details)
+
+
+def _figures(story: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in story.items() if name in Ended.model_fields and value is not None}
+
+
+def _value(payloads: Payloads) -> Any:
+    return json.loads(payloads.payloads[0].data) if payloads.payloads else None
+
+
+def _seconds(time: Timestamp) -> float:
+    return time.seconds + time.nanos / 1e9

@@ -1,0 +1,179 @@
+"""One run in a worker: its attempts in the engine pool, its story, and what its activity answers."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from pydantic import ValidationError
+
+from orchestrators.last_chance import LastChance
+from orchestrators.pool import EnginePool, Lane
+from orchestrators.run_problems import run_given_up, run_lost, run_timed_out, run_unexpected
+from orchestrators.temporal.names import HANDED_BACK
+from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.story import Story
+from schemas.problem import NextStep, Problem, ProblemError
+from schemas.runs import RunEvent, RunRequest, RunResult, RunState
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+@dataclass
+class ActiveRun:
+    """A run that this worker has in hand, from its first attempt here to its outcome."""
+
+    run_id: str
+    story: Story
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    cancel_asked: bool = False
+    outcome: Json | None = None
+    news: anyio.Event = field(default_factory=anyio.Event)
+    owner: object = None
+    """The activity that waits for it."""
+
+    def tell(self) -> None:
+        """Let whoever waits for news look."""
+        self.news.set()
+        self.news = anyio.Event()
+
+
+class Runner:
+    """Runs what a worker is given."""
+
+    def __init__(
+        self, pool: EnginePool, parcels: Parcels, artifacts: Path, max_attempts: int, redact: Callable[[Any], Any]
+    ) -> None:
+        """`artifacts` is where this machine has the files that runs make."""
+        self._pool = pool
+        self._parcels = parcels
+        self._artifacts = artifacts
+        self._max_attempts = max_attempts
+        self._redact = redact
+        self._last_chance = LastChance(pool, max_attempts)
+
+    async def run(self, active: ActiveRun, order: Json, attempt: int) -> None:
+        """Take a run to its outcome; `attempt` is the number of the first attempt here. Never raises."""
+        try:
+            active.outcome = await self._outcome(active, order, attempt)
+        except Exception:  # noqa: BLE001 - whatever it is, the run has to end
+            logger.exception("a run failed in a way that nobody foresaw")
+            active.outcome = _ended(active, RunState.FAILED, run_unexpected(active.run_id))
+        active.tell()
+
+    async def _outcome(self, active: ActiveRun, order: Json, attempt: int) -> Json:
+        try:
+            request = RunRequest.model_validate(await self._parcels.unpack(active.run_id, order["request"]))
+        except ProblemError as error:
+            return _ended(active, RunState.FAILED, error.problem)
+        except ValidationError:
+            logger.exception("the request of the run %s cannot be read", active.run_id)
+            return _ended(active, RunState.FAILED, run_lost(active.run_id, _UNREADABLE))
+        lost_attempt = active.story.attempt
+        while attempt <= self._max_attempts:
+            if request.deadline is not None and request.deadline <= time.time():
+                limit = request.deadline - request.created_at
+                return _ended(active, RunState.TIMED_OUT, run_timed_out(active.run_id, limit))
+            async with self._last_chance.engine(active.run_id, lost_attempt) as lane:
+                self._begin(active, attempt)
+                outcome = await self._attempt(active, request, lane)
+            if outcome is not None:
+                return outcome
+            lost_attempt, attempt = attempt, attempt + 1
+        return _ended(active, RunState.FAILED, run_given_up(active.run_id, attempt - 1))
+
+    def requeued(self, active: ActiveRun) -> None:
+        """An earlier attempt was told of, and then no more."""
+        self._say(active, "run_requeued", "the worker was lost; the run waits for another")
+
+    def _begin(self, active: ActiveRun, attempt: int) -> None:
+        now, story = time.time(), active.story
+        story.attempt = attempt
+        story.started_at = story.started_at or now
+        again = "" if attempt == 1 else f", attempt {attempt}"
+        self._say(active, "run_started", f"the run started{again}")
+
+    async def _attempt(self, active: ActiveRun, request: RunRequest, lane: Lane) -> Json | None:
+        """What came of one attempt; None where its engine was lost and another attempt is due."""
+        try:
+            with active.scope:
+                result = await self._pool.execute(request, lambda event: self._take(active, event), lane)
+                return await self._completed(active, result)
+        except ProblemError as error:
+            return self._failed(active, error.problem)
+        if active.cancel_asked:
+            return _ended(active, RunState.CANCELLED, None)
+        self._say(active, "run_requeued", "the worker stops; the run waits for another")
+        active.story.attempt -= 1
+        return {"state": HANDED_BACK, "story": active.story.snapshot()}
+
+    async def _completed(self, active: ActiveRun, result: RunResult) -> Json:
+        value = self._redact(result.model_dump(mode="json", exclude_none=True))
+        try:
+            parcel = await self._parcels.pack(active.run_id, value)
+            parcel |= {"files": await self._share_files(active.run_id)}
+        except ProblemError as error:
+            return _ended(active, RunState.FAILED, _not_kept(active.run_id, error.problem))
+        return _ended(active, RunState.COMPLETED, None) | {"result": parcel}
+
+    async def _share_files(self, run_id: str) -> int:
+        """Have the files that a run made where others can read them; how many they are."""
+        folder = self._artifacts / run_id
+        if self._parcels.store is None or not await anyio.Path(folder).is_dir():
+            return 0
+        return await anyio.to_thread.run_sync(self._parcels.store.put_files, run_id, folder)
+
+    def _failed(self, active: ActiveRun, problem: Problem) -> Json | None:
+        if active.cancel_asked:
+            return _ended(active, RunState.CANCELLED, None)
+        if problem.code == "run.lost":
+            self._say(active, "run_requeued", "the engine was lost; the run waits for another")
+            return None
+        state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
+        return _ended(active, state, Problem.model_validate(self._redact(problem.to_wire())))
+
+    def _take(self, active: ActiveRun, event: RunEvent) -> None:
+        masked = self._redact(event.model_dump(mode="json", exclude_none=True))
+        active.story.append(RunEvent.model_validate({**masked, "attempt": active.story.attempt}))
+        active.tell()
+
+    def _say(self, active: ActiveRun, kind: Any, message: str) -> None:
+        story = active.story
+        event = RunEvent(run_id=active.run_id, seq=0, kind=kind, at=time.time(), message=message, attempt=story.attempt)
+        story.append(event)
+        active.tell()
+
+
+_UNREADABLE = "The stored request cannot be read by this release of the worker."
+
+
+def _ended(active: ActiveRun, state: RunState, problem: Problem | None) -> Json:
+    """An outcome: how the run ended, in the members of `memo.Ended`, and its story."""
+    story = active.story.snapshot()
+    figures = {name: value for name, value in story.items() if name not in ("events", "message")}
+    outcome = figures | {"state": state.value, "finished_at": time.time(), "story": story}
+    return outcome if problem is None else outcome | {"problem": problem.to_wire()}
+
+
+def _not_kept(run_id: str, too_large: Problem) -> Problem:
+    size = (too_large.params or {}).get("size")
+    return Problem(
+        code="run.results_not_stored",
+        title="The run's result could not be kept",
+        detail=f"The run completed, and its result of {size:,} bytes is too large for Temporal."
+        if size
+        else "The run completed, and its result could not be kept.",
+        domain="operator",
+        next_step=NextStep(
+            kind="fix_configuration",
+            detail="Set `artifact_store` in rpc_temporal.toml for server and workers alike, then run it again.",
+        ),
+        params={"pipeline_run_id": run_id},
+        pipeline_run_id=run_id,
+    )

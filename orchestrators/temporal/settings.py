@@ -1,0 +1,70 @@
+"""`rpc_temporal.toml`, checked. Import-light: a server looks at it before it knows whether the mode is ever used."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrators.contract import SettingFault
+from orchestrators.setting_values import check_numbers
+
+_QUEUE = r"[A-Za-z0-9_.-]{1,200}"
+_MAY_BE_ZERO = {("drain_s",), ("inline_bytes",)}
+# Temporal's own limit of a payload is 2 MiB, and there is more in one than the request.
+MOST_INLINE_BYTES = 1_900_000
+# A worker has to miss several heartbeats before it counts as dead.
+_BEATS_PER_TIMEOUT = 3
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """Files in PEM, and the name to expect; empty for none."""
+
+    enabled: bool
+    server_ca_file: str
+    client_cert_file: str
+    client_key_file: str
+    server_name: str
+
+
+@dataclass(frozen=True)
+class TemporalSettings:
+    """Durations in seconds; empty texts for what is not set."""
+
+    address: str
+    namespace: str
+    profile: str
+    api_key: str
+    task_queue: str
+    artifact_store: str
+    inline_bytes: int
+    call_timeout_s: float
+    concurrency: int
+    max_attempts: int
+    retry_pause_s: float
+    heartbeat_s: float
+    heartbeat_timeout_s: float
+    drain_s: float
+    tls: TlsSettings
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "TemporalSettings":
+        """From the merged document. Raises `SettingFault`."""
+        check_numbers(values, _MAY_BE_ZERO)
+        tls = TlsSettings(**values["tls"])
+        settings = cls(**{name: value for name, value in values.items() if name != "tls"}, tls=tls)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if not re.fullmatch(_QUEUE, self.task_queue):
+            raise SettingFault(("task_queue",), "must be a name of letters, digits, `_`, `.` and `-`")
+        if self.inline_bytes > MOST_INLINE_BYTES:
+            raise SettingFault(("inline_bytes",), f"must not be above {MOST_INLINE_BYTES}, or Temporal refuses it")
+        if self.heartbeat_s * _BEATS_PER_TIMEOUT > self.heartbeat_timeout_s:
+            raise SettingFault(("heartbeat_timeout_s",), f"must be at least {_BEATS_PER_TIMEOUT} times heartbeat_s")
+        if bool(self.tls.client_cert_file) != bool(self.tls.client_key_file):
+            raise SettingFault(("tls", "client_cert_file"), "and client_key_file go together")
+        host, _, port = self.address.rpartition(":")
+        if self.address and not (host and port.isdigit()):
+            raise SettingFault(("address",), "must be host:port, such as temporal.internal:7233")

@@ -1,0 +1,71 @@
+"""`validate` in the mode `temporal`: a worker judges, so that what it can run is what counts."""
+
+import uuid
+from datetime import timedelta
+
+import anyio
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.service import RPCError
+
+from orchestrators.contract import PluginContext
+from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.names import VALIDATE
+from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.problems import no_worker, problem_of, unreachable
+from schemas.problem import ProblemError
+from schemas.validation import ValidateRequest, ValidationVerdict
+
+# Longer than an engine takes to boot and to judge any method.
+_LIMIT = timedelta(minutes=5)
+
+
+class TemporalValidator:
+    """Implements `BundleValidator`."""
+
+    def __init__(self, connection: Connection, parcels: Parcels) -> None:
+        self._connection = connection
+        self._parcels = parcels
+
+    @classmethod
+    def of(cls, context: PluginContext) -> "TemporalValidator":
+        """By the settings; connects at the first call. Raises `ProblemError`."""
+        connection = Connection.of(context)
+        return cls(connection, Parcels.of(connection.settings))
+
+    async def validate(self, request: ValidateRequest) -> ValidationVerdict:
+        """Have a worker judge a method. Raises `ProblemError` where none can."""
+        if not await any_worker(self._connection):
+            raise ProblemError(no_worker(self._connection.settings.task_queue))
+        validation_id = f"validate-{uuid.uuid4().hex}"
+        try:
+            parcel = await self._parcels.pack(validation_id, request.model_dump(mode="json", exclude_none=True))
+            verdict = await self._verdict(validation_id, {"request": parcel})
+            return ValidationVerdict.model_validate(await self._parcels.unpack(validation_id, verdict))
+        finally:
+            await self._forget(validation_id)
+
+    async def _verdict(self, validation_id: str, order: dict[str, object]) -> dict[str, object]:
+        async def start(client: Client) -> object:
+            return await client.start_workflow(
+                VALIDATE,
+                order,
+                id=validation_id,
+                task_queue=self._connection.settings.task_queue,
+                execution_timeout=_LIMIT,
+            )
+
+        await self._connection.call(start)
+        handle = (await self._connection.client()).get_workflow_handle(validation_id)
+        try:
+            verdict: dict[str, object] = await handle.result()
+        except WorkflowFailureError as error:
+            raise ProblemError(problem_of(error)) from error
+        except (RPCError, RuntimeError) as error:
+            raise ProblemError(unreachable(self._connection.address, str(error))) from error
+        return verdict
+
+    async def _forget(self, validation_id: str) -> None:
+        if self._parcels.store is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._parcels.store.forget, validation_id)
