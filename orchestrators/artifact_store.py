@@ -5,12 +5,14 @@ checked when it is read, so that what comes out is what went in.
 """
 
 import hashlib
+import re
 import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 
+from schemas.params import RUN_ID_PATTERN
 from schemas.problem import ProblemError, problem_error
 
 _FILES = "files"
@@ -25,7 +27,7 @@ class ArtifactStore:
         self._files, self._root = fsspec.core.url_to_fs(url)
         self._is_folder = "file" in _protocols(self._files)
         if self._is_folder:
-            Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(Path(self._root))
 
     def put(self, run_id: str, content: bytes) -> str:
         """Keep content; its digest, which `get` wants."""
@@ -65,9 +67,11 @@ class ArtifactStore:
             for name in self._files.find(root):
                 inside = PurePosixPath(name).relative_to(PurePosixPath(root))
                 target = folder / inside
-                # A name that leads out of the folder is nobody's file.
-                if ".." not in inside.parts and not target.exists():
-                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # `put_files` keeps no link, and no name that leads out of the folder.
+                if ".." in inside.parts or (self._is_folder and Path(name).is_symlink()):
+                    continue
+                if not target.exists():
+                    _make_folder(target.parent)
                     _write_whole(target, self._files.cat_file(name))
         except OSError as error:
             raise _unusable(error) from error
@@ -82,14 +86,23 @@ class ArtifactStore:
             raise _unusable(error) from error
 
     def _path(self, run_id: str, *parts: str) -> str:
+        if not re.fullmatch(RUN_ID_PATTERN, run_id):
+            raise ValueError(f"{run_id!r} is no id of a run")
         return "/".join((self._root.rstrip("/"), run_id, *parts))
 
     def _write(self, path: str, content: bytes) -> None:
         if self._is_folder:
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(Path(path).parent)
             _write_whole(Path(path), content)
         else:
             self._files.pipe_file(path, content)
+
+
+def _make_folder(path: Path) -> None:
+    """A folder, and those above it that are missing, for this user alone."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -102,8 +102,8 @@ class PluginContext:
 class Worker(Protocol):
     """Runs what was started elsewhere, in a process of its own (`mthds-rpc worker`)."""
 
-    async def run(self, stop: Event) -> None:
-        """Take up runs until `stop` is set, then hand back what has not ended."""
+    async def run(self, stop: Event, working: Event) -> None:
+        """Take up runs until `stop` is set, then hand back what has not ended. Sets `working` once it takes some up."""
         ...
 
 

@@ -47,7 +47,7 @@ class DbosWorker:
         self._runner = Runner(self._database, context.pool, self._executor, self._settings.max_attempts, context.redact)
         self._stopping = anyio.Event()
 
-    async def run(self, stop: anyio.Event) -> None:
+    async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
         """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
         pruner = Pruner(self._database, self._queue, self._context.state_dir / "artifacts")
         maintenance = Maintenance(
@@ -57,6 +57,7 @@ class DbosWorker:
             await self._launch()
             tasks.start_soon(self._look_at_active_runs)
             tasks.start_soon(maintenance.keep)
+            working.set()
             await stop.wait()
             await self._hand_back()
             hush()

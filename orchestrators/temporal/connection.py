@@ -2,25 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orchestrators.contract import PluginContext, SettingFault
 from orchestrators.setting_values import with_variables
 from orchestrators.temporal.library import RUNTIME
-from orchestrators.temporal.problems import misconfigured, not_connected, problem_of, unreachable
+from orchestrators.temporal.problems import AWAY, misconfigured, not_connected, problem_of, unreachable
 from orchestrators.temporal.settings import TemporalSettings
-from schemas.problem import ProblemError
+from schemas.problem import Problem, ProblemError
 
 T = TypeVar("T")
 
 _ADDRESS = "localhost:7233"
 _NAMESPACE = "default"
-_AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
 class Connection:
@@ -42,7 +42,7 @@ class Connection:
             detail = f"The setting {'.'.join(fault.key)} of rpc_temporal.toml {fault.message}."
             raise ProblemError(misconfigured(detail)) from fault
         except (OSError, ValueError, RuntimeError) as error:
-            raise ProblemError(misconfigured(f"Temporal's own settings cannot be used: {error}.")) from error
+            raise ProblemError(_unusable(error)) from error
 
     @property
     def address(self) -> str:
@@ -71,7 +71,7 @@ class Connection:
         except TimeoutError:
             raise ProblemError(unreachable(self.address, "it does not answer")) from None
         except RPCError as error:
-            if error.status in _AWAY:
+            if error.status in AWAY:
                 raise ProblemError(unreachable(self.address, error.message)) from error
             raise
         except RuntimeError as error:
@@ -95,12 +95,18 @@ class Connection:
     async def client(self) -> Client:
         """The client, which connects at its first call."""
         if self._client is None:
-            self._client = await Client.connect(**self._options, runtime=RUNTIME, lazy=True)
+            self._client = await self._connect(lazy=True)
         return self._client
 
     async def connected_client(self) -> Client:
         """A client that is connected, as a worker wants it. Raises what temporalio raises."""
-        return await Client.connect(**self._options, runtime=RUNTIME)
+        return await self._connect(lazy=False)
+
+    async def _connect(self, *, lazy: bool) -> Client:
+        try:
+            return await Client.connect(**self._options, runtime=RUNTIME, lazy=lazy)
+        except ValueError as error:
+            raise ProblemError(_unusable(error)) from error
 
 
 def connect_options(settings: TemporalSettings, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -111,19 +117,32 @@ def connect_options(settings: TemporalSettings, environment: Mapping[str, str]) 
     `OSError` for what cannot be read.
     """
     api_key = with_variables(("api_key",), settings.api_key, environment)
+    tls = settings.tls
     ours = {
         "TEMPORAL_ADDRESS": settings.address,
         "TEMPORAL_NAMESPACE": settings.namespace,
         "TEMPORAL_PROFILE": settings.profile,
         "TEMPORAL_API_KEY": api_key,
-        "TEMPORAL_TLS": "true" if settings.tls.enabled else "",
-        "TEMPORAL_TLS_SERVER_CA_CERT_PATH": settings.tls.server_ca_file,
-        "TEMPORAL_TLS_CLIENT_CERT_PATH": settings.tls.client_cert_file,
-        "TEMPORAL_TLS_CLIENT_KEY_PATH": settings.tls.client_key_file,
-        "TEMPORAL_TLS_SERVER_NAME": settings.tls.server_name,
+        "TEMPORAL_TLS": "true" if tls.enabled else "",
+        "TEMPORAL_TLS_SERVER_CA_CERT_PATH": _file("server_ca_file", tls.server_ca_file),
+        "TEMPORAL_TLS_CLIENT_CERT_PATH": _file("client_cert_file", tls.client_cert_file),
+        "TEMPORAL_TLS_CLIENT_KEY_PATH": _file("client_key_file", tls.client_key_file),
+        "TEMPORAL_TLS_SERVER_NAME": tls.server_name,
     }
     # To temporalio an empty variable is a value.
     variables = {name: value for name, value in (*ours.items(), *environment.items()) if value}
     profile = ClientConfigProfile.load(override_env_vars=variables)
     found = dict(profile.to_client_connect_config())
     return {"target_host": _ADDRESS, "namespace": _NAMESPACE, **found}
+
+
+def _file(key: str, name: str) -> str:
+    """The path of a file that a setting names; empty for none. Raises `SettingFault` where it is not there."""
+    path = Path(name).expanduser()
+    if name and not path.is_file():
+        raise SettingFault(("tls", key), "names a file that is not there")
+    return str(path) if name else ""
+
+
+def _unusable(error: Exception) -> Problem:
+    return misconfigured(f"Temporal's own settings cannot be used: {error}.")

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
-from temporalio.client import WorkflowHistoryEventFilterType
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import HistoryEventFilterType
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrators.temporal.connection import Connection
@@ -52,30 +54,35 @@ class Endings:
                 self._forget(run_id, awaited)
 
     async def _wait(self, run_id: str, awaited: _Awaited) -> None:
-        last_good = time.monotonic()
+        last_good, token = time.monotonic(), b""
         with awaited.scope:
             while time.monotonic() - last_good < PATIENCE_S:
                 try:
-                    if await asyncio.wait_for(self._poll(run_id), _POLL_S):
-                        break
+                    token = await asyncio.wait_for(self._poll(run_id, token), _POLL_S)
                 except (RPCError, RuntimeError, TimeoutError) as error:
                     if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
                         break
+                    token = b""
                     await anyio.sleep(_PAUSE_S)
-                else:
-                    last_good = time.monotonic()
+                    continue
+                last_good = time.monotonic()
+                if not token:
+                    break
         awaited.ended.set()
         self._forget(run_id, awaited)
 
-    async def _poll(self, run_id: str) -> bool:
-        """Whether the run has ended; false where a poll came back with nothing."""
-        handle = (await self._connection.client()).get_workflow_handle(run_id)
-        events = handle.fetch_history_events(
-            wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+    async def _poll(self, run_id: str, token: bytes) -> bytes:
+        """One long poll: nothing once the run has ended, else the token of the next one."""
+        client = await self._connection.client()
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(workflow_id=run_id),
+            wait_new_event=True,
+            history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+            next_page_token=token,
         )
-        async for _ in events:
-            return True
-        return False
+        answer = await client.workflow_service.get_workflow_execution_history(request)
+        return b"" if answer.history.events else answer.next_page_token
 
     def _forget(self, run_id: str, awaited: _Awaited) -> None:
         if self._awaited.get(run_id) is awaited:

@@ -101,7 +101,8 @@ class TemporalLedger:
                     yield event
                 pause_s = _FIRST_LOOK_S if events else min(pause_s * _SLOWER, _LONGEST_LOOK_S)
                 with anyio.move_on_after(pause_s):
-                    await ended.wait()
+                    # Set though the run goes on: the server was away for too long.
+                    await (anyio.sleep_forever() if ended.is_set() else ended.wait())
                 look = await self._look_patiently(run_id)
         for event in await self._story(look, seen):
             if event.seq > after:
@@ -109,9 +110,11 @@ class TemporalLedger:
 
     async def ended(self, run_id: str) -> Look:
         """Wait for the end of a run."""
-        with self._endings.of(run_id) as ended:
-            await ended.wait()
         look = await self._look_patiently(run_id)
+        while not look.state.is_final:
+            with self._endings.of(run_id) as ended:
+                await ended.wait()
+            look = await self._look_patiently(run_id)
         self._listing.expect(run_id, is_open=False)
         return look
 

@@ -11,7 +11,29 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 
+_PAUSE_S = 30.0
+
+
+class _Seldom(logging.Filter):
+    """Lets one record of each origin through in `_PAUSE_S`: a core without its server says so ten times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if record.created - self._told.get(record.name, 0.0) < _PAUSE_S:
+            return False
+        self._told[record.name] = record.created
+        return True
+
+
+# It tells of every activity that does not end well, traceback and all; those who need to know are told otherwise.
+logging.getLogger("temporalio").setLevel(logging.ERROR)
 _logger = logging.getLogger("temporalio.core")
+_logger.setLevel(logging.WARNING)
+_logger.addFilter(_Seldom())
 
 WORKER_BEAT_S = 2.0
 """How often a worker tells Temporal that it lives."""

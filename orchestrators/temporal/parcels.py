@@ -1,6 +1,6 @@
 """Requests and results on their way through Temporal: as they are, or by a claim check where they are large.
 
-A parcel is `{inline: value}`, or `{sha256, bytes}` of what the artifact store keeps under the run's id.
+A parcel is `{inline: value, bytes}`, or `{sha256, bytes}` of what the artifact store keeps under the run's id.
 """
 
 import json
@@ -42,7 +42,7 @@ class Parcels:
         """A parcel of a JSON value. Raises `request.too_large` before anything is sent."""
         content = json.dumps(value, separators=(",", ":")).encode()
         if len(content) <= self._inline_bytes:
-            return {"inline": value}
+            return {"inline": value, "bytes": len(content)}
         if self.store is None:
             raise ProblemError(too_large(len(content), self._inline_bytes))
         digest = await anyio.to_thread.run_sync(self.store.put, run_id, content)

@@ -25,7 +25,16 @@ MAPPED: Mapping[str, type[BaseException]] = {
 }
 """The exception types that the plugin maps; the rest are kinds of these."""
 
-_AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+AWAY = (
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.DATA_LOSS,
+)
+"""What a call ends with that reached no server, or was in its hands when it went away."""
 _REFUSALS = {
     "code: Unauthenticated": RPCStatusCode.UNAUTHENTICATED,
     "code: PermissionDenied": RPCStatusCode.PERMISSION_DENIED,
@@ -141,7 +150,7 @@ def _of_rpc(error: RPCError, run_id: str | None) -> Problem:
     text = error.message.lower()
     if any(words in text for words in _TOO_LARGE):
         return too_large(None, None)
-    if error.status in _AWAY:
+    if error.status in AWAY:
         return unreachable("the configured address", error.message)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
         return unreachable("the configured address", f"it takes no more calls for now ({error.message})")
@@ -153,7 +162,7 @@ def _of_rpc(error: RPCError, run_id: str | None) -> Problem:
         return run_not_found(run_id).problem
     if error.status is RPCStatusCode.NOT_FOUND:
         return run_not_found("of this call").problem
-    return _failed(run_id, f"The Temporal server refused a call: {_one_line(error.message)}")
+    return misconfigured(f"The Temporal server refuses a call of this mthds-rpc: {_one_line(error.message)}.")
 
 
 def _refusal(status: RPCStatusCode) -> Problem:

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
+_KEPT_BYTES = 1_000_000
+
 
 @dataclass
 class ActiveRun:
@@ -37,6 +39,13 @@ class ActiveRun:
     news: anyio.Event = field(default_factory=anyio.Event)
     owner: object = None
     """The activity that waits for it."""
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether what came of it would be wanted again, and is small."""
+        if self.outcome is None or self.outcome["state"] == HANDED_BACK:
+            return False
+        return int(self.outcome.get("result", {}).get("bytes", 0)) <= _KEPT_BYTES
 
     def tell(self) -> None:
         """Let whoever waits for news look."""

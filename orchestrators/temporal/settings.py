@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrators.contract import SettingFault
 from orchestrators.setting_values import check_numbers
 
 _QUEUE = r"[A-Za-z0-9_.-]{1,200}"
+_URL = re.compile(r"[a-z0-9+.-]+(?:://|::)")
 _MAY_BE_ZERO = {("drain_s",), ("inline_bytes",)}
 # Temporal's own limit of a payload is 2 MiB, and there is more in one than the request.
 MOST_INLINE_BYTES = 1_900_000
@@ -59,6 +61,12 @@ class TemporalSettings:
     def _check(self) -> None:
         if not re.fullmatch(_QUEUE, self.task_queue):
             raise SettingFault(("task_queue",), "must be a name of letters, digits, `_`, `.` and `-`")
+        if self.api_key and not re.fullmatch(r"\$\{\w+\}", self.api_key):
+            raise SettingFault(
+                ("api_key",), "must be ${NAME}, for a variable that holds the key"
+            )
+        if self.artifact_store and not (_URL.match(self.artifact_store) or Path(self.artifact_store).is_absolute()):
+            raise SettingFault(("artifact_store",), "must be an absolute path or a URL")
         if self.inline_bytes > MOST_INLINE_BYTES:
             raise SettingFault(("inline_bytes",), f"must not be above {MOST_INLINE_BYTES}, or Temporal refuses it")
         if self.heartbeat_s * _BEATS_PER_TIMEOUT > self.heartbeat_timeout_s:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +17,15 @@ from temporalio.worker import Worker as SdkWorker
 
 from orchestrators.contract import PluginContext
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.names import HANDED_BACK, RUN, VALIDATE
+from orchestrators.temporal.names import RUN, VALIDATE
 from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.presence import any_worker
 from orchestrators.temporal.problems import misconfigured
 from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
 from orchestrators.temporal.story import Story
 from orchestrators.temporal.workflows import RunMethod, ValidateMethod
+from schemas.params import RUN_ID_PATTERN
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest
 
@@ -34,10 +37,12 @@ Json = dict[str, Any]
 _STICKY = timedelta(seconds=1)
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
+_LOOK_S = 0.2
 # Events that come together are told together.
 _GATHER_S = 0.02
-# What a run that nobody waits for any more waits here for its next activity, in heartbeat time-outs.
-_LEFT_FOR = 3
+# How long a run that no activity waits for any more is kept for the next one. After an outage it takes temporalio up to
+# ten seconds to ask for work again.
+_LEFT_FOR_S = 30.0
 
 
 class TemporalWorker:
@@ -52,10 +57,9 @@ class TemporalWorker:
         artifacts = context.state_dir / "artifacts"
         self._runner = Runner(context.pool, self._parcels, artifacts, self._settings.max_attempts, context.redact)
         self._active: dict[str, ActiveRun] = {}
-        self._left_for_s = _LEFT_FOR * self._settings.heartbeat_timeout_s
         self._tasks: TaskGroup | None = None
 
-    async def run(self, stop: anyio.Event) -> None:
+    async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
         """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
         client = await self._connected(stop)
         if client is None:
@@ -63,11 +67,25 @@ class TemporalWorker:
         async with anyio.create_task_group() as self._tasks:
             try:
                 async with self._sdk_worker(client):
+                    self._tasks.start_soon(self._tell_when_known, working)
                     await stop.wait()
             except RuntimeError as error:
                 # What an SDK worker raises that may not work here, such as in a namespace that is not there.
-                raise ProblemError(misconfigured(f"Temporal does not take this worker: {error}")) from error
+                why, _, _ = str(error).partition(": Status {")
+                raise ProblemError(misconfigured(f"Temporal does not take this worker: {why}.")) from error
             self._tasks.cancel_scope.cancel()
+
+    async def _tell_when_known(self, working: anyio.Event) -> None:
+        """Set `working` once servers can see that this worker, or another one, is there."""
+        while not await self._is_any_known():  # noqa: ASYNC110 - nothing tells when
+            await anyio.sleep(_LOOK_S)
+        working.set()
+
+    async def _is_any_known(self) -> bool:
+        try:
+            return await any_worker(self._connection)
+        except ProblemError:
+            return False
 
     async def _connected(self, stop: anyio.Event) -> Client | None:
         """A client, however long the server is away; None where this worker is stopped before."""
@@ -107,7 +125,7 @@ class TemporalWorker:
     async def serve(self, order: Json, before: Json | None) -> Json:
         """The activity of one run: see it to its outcome, whoever of this worker has it in hand."""
         info = activity.info()
-        run_id = str(info.workflow_id)
+        run_id = _checked(info.workflow_id)
         active = self._active.get(run_id)
         if active is None:
             story = Story(info.heartbeat_details[0] if info.heartbeat_details else before)
@@ -119,18 +137,24 @@ class TemporalWorker:
             assert self._tasks is not None
             self._tasks.start_soon(self._keep, active, order, attempt, name=f"run {run_id}")
         active.owner = owner = object()
-        while True:
-            try:
-                return await self._outcome(active)
-            except asyncio.CancelledError:
-                self._stop(active, owner)
+        try:
+            while True:
+                try:
+                    return await self._outcome(active)
+                except asyncio.CancelledError:
+                    self._stop(active)
+        finally:
+            if active.owner is owner:
+                active.owner = None
 
     async def _keep(self, active: ActiveRun, order: Json, attempt: int) -> None:
         try:
             await self._runner.run(active, order, attempt)
-            if active.outcome is not None and active.outcome["state"] != HANDED_BACK:
-                # What came of it may be lost on its way, and is asked for again then.
-                await anyio.sleep(self._left_for_s)
+            # What came of it may be lost on its way, and is asked for again then.
+            if active.is_worth_keeping:
+                await anyio.sleep(_LEFT_FOR_S)
+            while active.owner is not None:  # noqa: ASYNC110 - nobody waits for this to end
+                await anyio.sleep(_LEFT_FOR_S)
         finally:
             del self._active[active.run_id]
 
@@ -144,7 +168,7 @@ class TemporalWorker:
             await asyncio.sleep(_GATHER_S)
         return active.outcome
 
-    def _stop(self, active: ActiveRun, owner: object) -> None:
+    def _stop(self, active: ActiveRun) -> None:
         """The activity was cancelled: somebody cancelled the run, this worker stops, or Temporal gave it away.
 
         In the last case nobody wants its outcome, and this raises.
@@ -156,14 +180,14 @@ class TemporalWorker:
             return
         logger.warning("Temporal has given the run %s away: %s", active.run_id, details)
         assert self._tasks is not None
-        self._tasks.start_soon(self._end_unless_wanted, active, owner)
+        self._tasks.start_soon(self._end_unless_wanted, active)
         raise asyncio.CancelledError
 
-    async def _end_unless_wanted(self, active: ActiveRun, owner: object) -> None:
+    async def _end_unless_wanted(self, active: ActiveRun) -> None:
         """Temporal may give the run back to this very worker, which then goes on with what it has."""
         if not await self._has_ended(active.run_id):
-            await anyio.sleep(self._left_for_s)
-        if active.owner is owner:
+            await anyio.sleep(_LEFT_FOR_S)
+        if active.owner is None:
             active.scope.cancel()
 
     async def _has_ended(self, run_id: str) -> bool:
@@ -175,7 +199,7 @@ class TemporalWorker:
     @activity.defn(name=VALIDATE)
     async def validate(self, order: Json) -> Json:
         """The local activity of one validation."""
-        validation_id = str(activity.info().workflow_id)
+        validation_id = _checked(activity.info().workflow_id)
         try:
             request = ValidateRequest.model_validate(await self._parcels.unpack(validation_id, order["request"]))
             verdict = await self._pool.validate(request)
@@ -183,3 +207,10 @@ class TemporalWorker:
         except ProblemError as error:
             problem = error.problem
             raise ApplicationError(problem.detail, problem.to_wire(), type=problem.code, non_retryable=True) from error
+
+
+def _checked(workflow_id: str | None) -> str:
+    """The id of a run: folders are named by it, and whoever may start workflows chooses what theirs are called."""
+    if workflow_id is None or not re.fullmatch(RUN_ID_PATTERN, workflow_id):
+        raise ApplicationError("The workflow's id is no id of a run.", type="request.invalid", non_retryable=True)
+    return workflow_id

@@ -231,11 +231,12 @@ async def _prune(services: Services, chosen: argparse.Namespace) -> int:
     modes = [await mode_of_reading(services, chosen.orchestration_mode)]
     if chosen.orchestration_mode is None:
         modes += [mode for mode in services.plugins.local_ledgers() if mode not in modes]
-    pruned = 0
-    for mode in modes:
-        ledger = (await services.plugins.orchestrators.get(mode)).ledger
-        if isinstance(ledger, PrunableLedger):
-            pruned += await ledger.prune(chosen.older_than, chosen.keep)
+    ledgers = [(await services.plugins.orchestrators.get(mode)).ledger for mode in modes]
+    prunable = [ledger for ledger in ledgers if isinstance(ledger, PrunableLedger)]
+    if not prunable:
+        print(f"mthds-rpc: the mode '{modes[0]}' keeps no runs that could be forgotten from here", file=sys.stderr)
+        return 1
+    pruned = sum([await ledger.prune(chosen.older_than, chosen.keep) for ledger in prunable])
     print(f"{pruned} runs forgotten")
     return 0
 

@@ -21,7 +21,8 @@ from schemas.problem import ProblemError
 _DESCRIPTION = """\
 Takes up runs that `start` and `execute` left in a durable mode, and runs them until it is told to stop (Ctrl-C,
 SIGTERM). Runs go on after the editor is closed, on this machine or on many: a worker may be started anywhere that
-reaches the database. What a worker has not finished when it ends, however it ends, another one does.
+reaches the database or the Temporal server. What a worker has not finished when it ends, however it ends, another one
+does.
 
 A server whose configured mode is `dbos`, on SQLite, keeps workers of its own and needs no other."""
 
@@ -60,10 +61,16 @@ async def _work(settings: Settings, redactor: Redactor, until_stdin_ends: bool) 
         if not services.plugins.workers.has(mode):
             raise _no_worker(mode, settings, services.plugins.workers.modes(), services.plugins.orchestrators.modes())
         worker = await services.plugins.workers.get(mode)
+        working = anyio.Event()
         if not until_stdin_ends:
-            print(f"mthds-rpc: a worker takes up runs of the mode '{mode}'; Ctrl-C ends it", file=sys.stderr)
-        await worker.run(stop)
+            tasks.start_soon(_tell_once, working, mode)
+        await worker.run(stop, working)
         tasks.cancel_scope.cancel()
+
+
+async def _tell_once(working: anyio.Event, mode: str) -> None:
+    await working.wait()
+    print(f"mthds-rpc: a worker takes up runs of the mode '{mode}'; Ctrl-C ends it", file=sys.stderr)
 
 
 def _stop_when_told(tasks: TaskGroup, stop: anyio.Event, until_stdin_ends: bool) -> None:

@@ -49,8 +49,10 @@ from tests.support.docs import (
     section,
     write_files,
 )
+from tests.support.ledgers import worker_process
 from tests.support.mthds_server import serve
 from tests.support.packages import install
+from tests.support.temporal import temporal_server
 
 SOURCES = [path for package in ("rpc_server", "orchestrators") for path in sorted((ROOT / package).rglob("*.py"))]
 COMMAND = "/absolute/path/to/mthds-rpc"
@@ -215,7 +217,9 @@ class TestErrors:
         assert set().union(*(integers_of(row[0]) for row in rows(table))) == ours | ranged
 
     def test_every_code_that_the_program_names_is_there(self) -> None:
-        assert codes_in_the_source() <= set(codes(page("docs/errors.md")))
+        located = [path for path in SOURCES if path.parent.name == "validation"]
+
+        assert codes_in(set(SOURCES).difference(located)) <= set(codes(page("docs/errors.md")))
 
     def test_every_code_stands_beside_the_integer_it_goes_out_under(self) -> None:
         text = page("docs/errors.md")
@@ -229,6 +233,20 @@ class TestErrors:
         ]
 
         assert not wrong
+
+    def test_every_error_of_temporals_stands_beside_the_one_code_and_integer_that_it_becomes(self) -> None:
+        table = rows(section(page("docs/errors.md"), "Temporal's errors"))
+
+        listed = [(*codes(code), *integers_of(integer)) for _, _, code, integer in table]
+
+        away = {"dependency": "orchestrator"}
+        assert listed == [(code, errors.code_of(code, away, domain_of(code))) for code, *_ in listed]
+
+    def test_every_code_that_the_temporal_plugin_names_is_in_its_table(self) -> None:
+        table = rows(section(page("docs/errors.md"), "Temporal's errors"))
+        named = codes_in([ROOT / "orchestrators/temporal/problems.py"])
+
+        assert named <= {codes(code)[0] for _, _, code, _ in table}
 
     def test_every_verdict_and_step_of_the_registry_is_there(self) -> None:
         text = page("docs/errors.md")
@@ -246,11 +264,9 @@ def literals(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
-def codes_in_the_source() -> set[str]:
-    """Each problem code that is written out in the program, those it only locates faults by left out."""
-    texts = {
-        text for path in SOURCES if path.parent.name != "validation" for text in literals(ast.parse(path.read_text()))
-    }
+def codes_in(files: Iterable[Path]) -> set[str]:
+    """Each problem code that is written out in some files."""
+    texts = {text for path in files for text in literals(ast.parse(path.read_text()))}
     return {text for text in texts if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", text) and parse_error_code(text) is not None}
 
 
@@ -283,6 +299,7 @@ class TestSettings:
             ("api.toml", "api.toml"),
             ("rpc.toml", "rpc_server/rpc.toml"),
             ("rpc_dbos.toml", "orchestrators/dbos/rpc_dbos.toml"),
+            ("rpc_temporal.toml", "orchestrators/temporal/rpc_temporal.toml"),
         ],
     )
     def test_every_key_is_there_with_its_default(self, heading: str, file: str) -> None:
@@ -426,6 +443,22 @@ class TestExamples:
                 converse(client, exchange)
 
         assert conversation
+
+    def test_a_run_on_temporal_goes_as_the_page_shows(self, tmp_path: Path) -> None:
+        text = page("docs/temporal.md")
+        waiting, taken_up = (exchanges(section(text, heading)) for heading in ("Start a run", "Start a worker"))
+        folder = workspace(tmp_path / "workspace", text)
+
+        with temporal_server(tmp_path) as temporal:
+            env = {"TEMPORAL_ADDRESS": temporal.address}
+            with serve(tmp_path, "--orchestration-mode", "temporal", workspace=folder, env=env) as client:
+                for exchange in waiting:
+                    converse(client, exchange)
+                with worker_process(tmp_path, mode="temporal", env=env):
+                    for exchange in taken_up:
+                        converse(client, exchange)
+
+        assert [*waiting, *taken_up] == exchanges(text) != []
 
     def test_every_method_has_an_example(self) -> None:
         sent = [message for exchange in exchanges(page("docs/methods.md")) for message in exchange.sent]

@@ -17,7 +17,7 @@ _HEADING = re.compile(r"^#{1,6} (.*)$", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`]+)`")
 # What differs from run to run.
-_PASSING = frozenset({"created_at", "started_at", "finished_at", "at", "python_version"})
+_PASSING = frozenset({"created_at", "started_at", "finished_at", "waiting_since", "at", "python_version"})
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

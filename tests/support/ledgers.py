@@ -241,7 +241,7 @@ def request(mode: str, method: MethodSource, inputs: dict[str, Any], run_id: str
 @asynccontextmanager
 async def direct_orchestrator(folder: Path) -> AsyncIterator[Kept]:
     """`direct`, with engines in this process's care."""
-    async with EnginePool.open(_pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
+    async with EnginePool.open(pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
         yield Kept("direct", DirectOrchestrator(pool), folder, tasks)
         tasks.cancel_scope.cancel()
 
@@ -270,7 +270,7 @@ async def temporal_orchestrator(folder: Path, address: str, **settings: Any) -> 
 @asynccontextmanager
 async def _with_a_worker(mode: str, folder: Path, settings: dict[str, Any]) -> AsyncIterator[PluginContext]:
     config = write_settings(folder, mode, **settings)
-    async with EnginePool.open(_pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
+    async with EnginePool.open(pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
         with worker_process(folder, "--config", str(config), mode=mode) as worker:
             await anyio.to_thread.run_sync(worker.wait_until_it_works)
             yield plugin_context(mode, folder, settings, pool, tasks)
@@ -292,7 +292,8 @@ def plugin_context(
     )
 
 
-def _pool_settings(folder: Path) -> PoolSettings:
+def pool_settings(folder: Path) -> PoolSettings:
+    """Engines of a test: one at a time, and Python allowed."""
     return PoolSettings(
         state_dir=folder / "state" / "mthds-rpc",
         max_engines=1,

@@ -1,13 +1,24 @@
-"""A Temporal server of its own, on a loopback port, for tests that need the real one."""
+"""A Temporal server of its own, on a loopback port, and servers and workers of ours that use it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from tests.support.bundles import GREETING
+from tests.support.client import RpcClient
+from tests.support.ledgers import WorkerProcess, until, worker_process, write_settings
+from tests.support.mthds_server import serve
+
+TEMPORAL = ("--orchestration-mode", "temporal", "--allow-python")
+METHOD_ATTRIBUTE = "MthdsMethod=Keyword"
 
 BINARY = Path(sys.executable).with_name("temporal")
 _PATIENCE_S = 60.0
@@ -88,3 +99,36 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Deployment:
+    """Servers and workers of ours that belong together: one home, one task queue of a Temporal server."""
+
+    def __init__(self, home: Path, address: str, **settings: Any) -> None:
+        """`settings` are those of the plugin; the queue is one of its own where they name none."""
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home
+        self.address = address
+        self.settings = {"task_queue": f"queue-{uuid.uuid4().hex}", **settings}
+        file = write_settings(home, "temporal", address=address, **self.settings)
+        self.flags = ("--config", str(file))
+
+    def elsewhere(self, home: Path) -> "Deployment":
+        """The same on another machine, as far as its files go."""
+        return Deployment(home, self.address, **self.settings)
+
+    def server(self, *flags: str, **client: Any) -> RpcClient:
+        """A server whose mode is `temporal`."""
+        return serve(self.home, *TEMPORAL, *self.flags, *flags, **client)
+
+    @contextmanager
+    def worker(self, **env: str) -> Iterator[WorkerProcess]:
+        """A worker for the block; it has to end well, unless a test kills it."""
+        with worker_process(self.home, *self.flags, mode="temporal", env=env) as worker:
+            yield worker
+        assert worker.process.returncode in (0, -signal.SIGKILL), worker.stderr
+
+
+def wait_for_a_worker(client: RpcClient) -> None:
+    """Until a worker is known to Temporal, and has an engine that works."""
+    until(lambda: "result" in client.call("validate", {"mthds_contents": [GREETING]}), "a worker")
