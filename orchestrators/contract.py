@@ -69,6 +69,15 @@ class Orchestrator(Protocol):
         ...
 
 
+@runtime_checkable
+class RemoteOrchestrator(Orchestrator, Protocol):
+    """One whose runs go to a server, which may be away."""
+
+    async def reach(self) -> None:
+        """Raise `ProblemError` where no run can be given to it now. Asked before a method is loaded to be started."""
+        ...
+
+
 class BundleValidator(Protocol):
     """Judges a method. A verdict is a value; raising means that no verdict could be produced."""
 

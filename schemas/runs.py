@@ -152,7 +152,7 @@ class RunQuery(Closed):
 
     state: RunState | None = None
     method: str | None = None
-    since: float | None = None
+    since: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Seconds since the epoch."""
     cursor: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50

@@ -1,7 +1,19 @@
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
+
+from tests.support.mthds_server import UNMEASURED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines_are_not_measured() -> Iterator[None]:
+    """Nor is pip, where a test starts one by itself. Without coverage there is nothing to do."""
+    with pytest.MonkeyPatch.context() as environment:
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            environment.setenv("PYTHONPATH", str(UNMEASURED), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture

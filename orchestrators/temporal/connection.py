@@ -1,26 +1,34 @@
 """The way to the Temporal server: what to connect to, and calls that end in time whatever the server does."""
 
 import asyncio
+import os
+import re
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
-from temporalio.service import RPCError
+from temporalio.service import RPCError, TLSConfig
 
 from orchestrators.contract import PluginContext, SettingFault
 from orchestrators.setting_values import with_variables
 from orchestrators.temporal.library import RUNTIME
 from orchestrators.temporal.problems import AWAY, misconfigured, not_connected, problem_of, unreachable
-from orchestrators.temporal.settings import TemporalSettings
+from orchestrators.temporal.settings import ADDRESS, TemporalSettings
 from schemas.problem import Problem, ProblemError
 
 T = TypeVar("T")
 
 _ADDRESS = "localhost:7233"
 _NAMESPACE = "default"
+# How long a server may take to say that it is there, and how often a slow one may take the time of a call.
+_ANSWER_S = 0.5
+_PAUSE_S = 1.0
+_TIMES = 12
 
 
 class Connection:
@@ -31,6 +39,7 @@ class Connection:
         self._options = options
         self.settings = settings
         self._client: Client | None = None
+        self._question: asyncio.Future[bool] | None = None
 
     @classmethod
     def of(cls, context: PluginContext) -> "Connection":
@@ -57,7 +66,8 @@ class Connection:
     async def call(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """What one call of Temporal answers. Raises `ProblemError` for every failure of the call.
 
-        It is said to be unreachable after `call_timeout_s`: temporalio itself goes on trying for longer.
+        The server is said to be unreachable where it has not answered for `call_timeout_s`, nor then says that it is
+        only slow; temporalio itself goes on trying for much longer.
         """
         try:
             return await self.unmapped(work)
@@ -67,7 +77,7 @@ class Connection:
     async def unmapped(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """Like `call`, for whoever can tell what an `RPCError` means; raises `ProblemError` where none is reached."""
         try:
-            return await asyncio.wait_for(self._work(work), self.settings.call_timeout_s)
+            return await self._in_time(work)
         except TimeoutError:
             raise ProblemError(unreachable(self.address, "it does not answer")) from None
         except RPCError as error:
@@ -78,16 +88,36 @@ class Connection:
             raise ProblemError(not_connected(self.address, str(error))) from error
 
     async def is_up(self) -> bool:
-        """Whether the server answers now."""
+        """Whether the server answers now. Those who ask at the same time share one question."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._question)
 
-        async def ask(client: Client) -> None:
-            await client.workflow_service.get_system_info(GetSystemInfoRequest())
+    async def wait_until_up(self) -> None:
+        """Return once the server answers."""
+        while not await self.is_up():  # noqa: ASYNC110 - nothing tells when
+            await anyio.sleep(_PAUSE_S)
 
+    async def _ask(self) -> bool:
         try:
-            await self.unmapped(ask)
-        except (ProblemError, RPCError):
+            client = await self.client()
+            await asyncio.wait_for(client.workflow_service.get_system_info(GetSystemInfoRequest()), _ANSWER_S)
+        except (RPCError, RuntimeError, TimeoutError):
             return False
         return True
+
+    async def _in_time(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        call = asyncio.ensure_future(self._work(work))
+        try:
+            for _ in range(_TIMES):
+                await asyncio.wait({call}, timeout=self.settings.call_timeout_s)
+                if call.done():
+                    return call.result()
+                if not await self.is_up():
+                    break
+            raise TimeoutError
+        finally:
+            call.cancel()
 
     async def _work(self, work: Callable[[Client], Awaitable[T]]) -> T:
         return await work(await self.client())
@@ -95,18 +125,13 @@ class Connection:
     async def client(self) -> Client:
         """The client, which connects at its first call."""
         if self._client is None:
-            self._client = await self._connect(lazy=True)
+            self._client = await Client.connect(**self._options, runtime=RUNTIME, lazy=True)
         return self._client
 
-    async def connected_client(self) -> Client:
-        """A client that is connected, as a worker wants it. Raises what temporalio raises."""
-        return await self._connect(lazy=False)
-
-    async def _connect(self, *, lazy: bool) -> Client:
-        try:
-            return await Client.connect(**self._options, runtime=RUNTIME, lazy=lazy)
-        except ValueError as error:
-            raise ProblemError(_unusable(error)) from error
+    async def connected_client(self, role: str = "") -> Client:
+        """A client that is connected, as a worker wants it, its role in its name. Raises what temporalio raises."""
+        identity = f"{os.getpid()}@{socket.gethostname()} {role}".strip()
+        return await Client.connect(**self._options, runtime=RUNTIME, identity=identity)
 
 
 def connect_options(settings: TemporalSettings, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -132,8 +157,18 @@ def connect_options(settings: TemporalSettings, environment: Mapping[str, str]) 
     # To temporalio an empty variable is a value.
     variables = {name: value for name, value in (*ours.items(), *environment.items()) if value}
     profile = ClientConfigProfile.load(override_env_vars=variables)
-    found = dict(profile.to_client_connect_config())
-    return {"target_host": _ADDRESS, "namespace": _NAMESPACE, **found}
+    options = {"target_host": _ADDRESS, "namespace": _NAMESPACE, **profile.to_client_connect_config()}
+    _check(options)
+    return options
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """What temporalio would say at the first call alone."""
+    if not re.fullmatch(ADDRESS, options["target_host"]):
+        raise ValueError(f"{options['target_host']!r} is no host:port")
+    tls = options.get("tls")
+    if isinstance(tls, TLSConfig) and bool(tls.client_cert) != bool(tls.client_private_key):
+        raise ValueError("a client's certificate and its key go together")
 
 
 def _file(key: str, name: str) -> str:

@@ -125,7 +125,7 @@ class TemporalLedger:
     async def _story(self, look: Look, seen: int) -> Sequence[RunEvent]:
         """Every event of an ended run that is left; `seen` says how many there have been at least."""
         end = await reading.closing(self._connection, look)
-        events = events_of(end.story, look.run_id)
+        events = events_of(end.outcome.get("story", {}), look.run_id)
         problem = await reading.problem_of_end(self._connection, look, end)
         last = max(len(events), look.ended.event_count, seen)
         return [*events, reading.last_event(look, last + 1, problem)]

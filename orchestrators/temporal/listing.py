@@ -36,6 +36,8 @@ _STATUSES = {
 
 # Times are in microseconds since the epoch.
 _SECOND = 1_000_000
+# As many have the times up to the year 5000.
+_DIGITS = 17
 # Rows that are read and sorted at once, and those that one page looks at before it says where it got to.
 _WINDOW = 1000
 _MOST_LOOKED_AT = 20_000
@@ -65,7 +67,8 @@ class _Place:
     def of(cls, cursor: str | None) -> "_Place | None":
         """A cursor that is none of ours begins at the newest run."""
         taken_at, _, run_id = (cursor or "").partition(":")
-        return cls(int(taken_at), run_id) if taken_at.isdecimal() and len(taken_at) < 20 and run_id else None
+        is_place = taken_at.isascii() and taken_at.isdecimal() and len(taken_at) <= _DIGITS and run_id
+        return cls(int(taken_at), run_id) if is_place else None
 
 
 class Listing:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
 from temporalio.api.common.v1 import Memo
 
-from orchestrators.temporal.names import ENDED
+from orchestrators.temporal.names import ASKED, ENDED
 from schemas.base import Open
 from schemas.canonical import request_digest
 from schemas.problem import Problem
@@ -52,10 +54,22 @@ def members(memo: Memo) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for name, payload in memo.fields.items():
         if payload.metadata.get("encoding") == b"json/plain":
-            found[name] = json.loads(payload.data)
+            with suppress(ValueError):
+                found[name] = json.loads(payload.data)
     return found
+
+
+def asked_of(found: Mapping[str, Any]) -> Asked | None:
+    """What was asked for; None in the memo of somebody else's workflow."""
+    try:
+        return Asked.model_validate(found.get(ASKED))
+    except ValidationError:
+        return None
 
 
 def ended_of(found: Mapping[str, Any]) -> Ended | None:
     """How the run ended, where its workflow said so."""
-    return Ended.model_validate(found[ENDED]) if ENDED in found else None
+    try:
+        return Ended.model_validate(found.get(ENDED))
+    except ValidationError:
+        return None

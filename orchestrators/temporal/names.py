@@ -15,6 +15,9 @@ ENDED = "mthds_ended"
 METHOD_ATTRIBUTE = "MthdsMethod"
 """The search attribute, a Keyword, by which runs of a method are found quickly where it is registered."""
 
+RUNS = "runs"
+"""How the identity of a worker that takes runs up ends."""
+
 HANDED_BACK = "HANDED_BACK"
 """How an attempt ends that another worker shall do instead; no state of a run."""
 CANCELLED_BY_CALLER = "mthds-rpc: cancelled by a caller"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -30,7 +31,7 @@ _TASK_TIMEOUT = timedelta(seconds=2)
 
 
 class TemporalOrchestrator:
-    """Implements `Orchestrator`. A run owns itself: whoever waits may go."""
+    """Implements `RemoteOrchestrator`. A run owns itself: whoever waits may go."""
 
     def __init__(
         self, connection: Connection, parcels: Parcels, attributes: Attributes, ledger: TemporalLedger
@@ -56,6 +57,14 @@ class TemporalOrchestrator:
     def ledger(self) -> TemporalLedger:
         """The runs of the namespace."""
         return self._ledger
+
+    async def reach(self) -> None:
+        """Raise `ProblemError` where the server does not answer."""
+
+        async def ask(client: Client) -> None:
+            await client.workflow_service.get_system_info(GetSystemInfoRequest())
+
+        await self._connection.call(ask)
 
     async def start(self, run: RunRequest) -> StartAck:
         """Give a run to Temporal; it is safe once this returns. The very same request again returns the same run."""

@@ -10,6 +10,7 @@ from temporalio.service import RPCError
 
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.library import WORKER_BEAT_S
+from orchestrators.temporal.names import RUNS
 
 _BEATS_MISSED = 4
 # A worker asks for work at least once in that time; Temporal remembers for longer that it did.
@@ -38,6 +39,7 @@ async def _beats(client: Client, task_queue: str) -> bool:
     since = time.time() - _BEATS_MISSED * WORKER_BEAT_S
     return any(
         worker.worker_heartbeat.status == WorkerStatus.WORKER_STATUS_RUNNING
+        and worker.worker_heartbeat.worker_identity.endswith(f" {RUNS}")
         and worker.worker_heartbeat.heartbeat_time.seconds >= since
         for worker in found.workers_info
     )

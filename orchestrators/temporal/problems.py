@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pydantic import ValidationError
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import (
     ActivityError,
@@ -191,9 +192,10 @@ def _of_application(error: ApplicationError, run_id: str | None) -> Problem:
     if error.type in _TOO_LARGE_TYPES:
         return too_large(None, None)
     details = error.details[0] if error.details else None
-    if isinstance(details, dict) and {"code", "title", "detail", "next_step"} <= details.keys():
+    try:
         return Problem.model_validate(details)
-    return _failed(run_id, error.message)
+    except ValidationError:
+        return _failed(run_id, error.message)
 
 
 def _failed(run_id: str | None, detail: str) -> Problem:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,8 +20,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from orchestrators.run_problems import run_cancelled, run_not_found, run_timed_out
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.memo import Asked, Ended, ended_of, members
-from orchestrators.temporal.names import ASKED, CANCELLED_BY_CALLER, RUN, WAITING
+from orchestrators.temporal.memo import Asked, Ended, asked_of, ended_of, members
+from orchestrators.temporal.names import CANCELLED_BY_CALLER, HANDED_BACK, RUN, WAITING
 from orchestrators.temporal.problems import problem_of, run_terminated
 from orchestrators.temporal.story import events_of
 from schemas.problem import Problem, ProblemError
@@ -59,8 +59,8 @@ class Look:
     """How it ended; for a run that goes on, how far it is."""
     story: Json
     """The snapshot of its story; empty for one that has ended."""
-    is_explained: bool
-    """Whether the workflow itself said how it ended."""
+    is_told: bool
+    """Whether its description tells how far it is."""
     is_terminated: bool
     waiting_since: float | None
 
@@ -79,7 +79,9 @@ class Closing:
     failure: Failure | None
     reason: str
     """Why it was terminated."""
-    story: Json
+    outcome: Json
+    """What its last activity answered; empty where none did."""
+    outcome_at: float
 
 
 async def look(connection: Connection, run_id: str) -> Look:
@@ -103,15 +105,26 @@ async def look(connection: Connection, run_id: str) -> Look:
         raise ProblemError(problem_of(error, run_id)) from error
     if found is None:
         raise run_not_found(run_id)
-    return found
+    if found.is_told:
+        return found
+    return _with_outcome(found, await closing(connection, found))
+
+
+def _with_outcome(look: Look, end: Closing) -> Look:
+    """A look where the description told nothing of how far the run is: its last activity's outcome does."""
+    story = end.outcome.get("story", {})
+    ended = look.ended.model_copy(update=_figures(story))
+    if end.outcome.get("state") == HANDED_BACK and not look.state.is_final:
+        return replace(look, state=RunState.QUEUED, ended=ended, story=story, waiting_since=end.outcome_at)
+    return replace(look, ended=ended, story={} if look.state.is_final else story)
 
 
 def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> Look | None:
     """How a run stands, by its description; None where somebody else's workflow bears our name."""
     found = members(info.memo)
-    if ASKED not in found:
+    asked = asked_of(found)
+    if asked is None:
         return None
-    asked = Asked.model_validate(found[ASKED])
     state = _STATES.get(info.status) or _state_of_open(info, activity)
     ended = ended_of(found)
     story = {} if state.is_final else _story(activity) or found.get(WAITING) or {}
@@ -130,7 +143,7 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
         asked=asked,
         ended=ended,
         story=story,
-        is_explained=ended_of(found) is not None,
+        is_told=ended_of(found) is not None or (not state.is_final and _tells(info, activity)),
         is_terminated=info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
         waiting_since=_waiting_since(info, activity) if state is RunState.QUEUED else None,
     )
@@ -169,7 +182,7 @@ def _problem_without_history(look: Look) -> Problem | None:
 
 
 async def closing(connection: Connection, look: Look) -> Closing:
-    """The end of an ended run's history."""
+    """The end of a run's history."""
 
     async def read(client: Client) -> Closing:
         request = GetWorkflowExecutionHistoryReverseRequest(
@@ -180,9 +193,11 @@ async def closing(connection: Connection, look: Look) -> Closing:
         history = (await client.workflow_service.get_workflow_execution_history_reverse(request)).history
         last = history.events[0]
         outcome: Json = {}
+        outcome_at = 0.0
         for event in history.events:
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 outcome = _value(event.activity_task_completed_event_attributes.result) or {}
+                outcome_at = _seconds(event.event_time)
                 break
         completed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
         failed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
@@ -190,7 +205,8 @@ async def closing(connection: Connection, look: Look) -> Closing:
             result=_value(last.workflow_execution_completed_event_attributes.result) if completed else None,
             failure=last.workflow_execution_failed_event_attributes.failure if failed else None,
             reason=last.workflow_execution_terminated_event_attributes.reason,
-            story=outcome.get("story", {}),
+            outcome=outcome,
+            outcome_at=outcome_at,
         )
 
     return await connection.call(read)
@@ -236,15 +252,24 @@ def last_event(look: Look, seq: int, problem: Problem | None) -> RunEvent:
 
 def events_so_far(look: Look, after: int) -> list[RunEvent]:
     """The events of a run that goes on, those after `after`."""
-    return events_of(look.story, look.run_id)[after:] if look.ended.event_count > after else []
+    return events_of(look.story, look.run_id, after) if look.ended.event_count > after else []
 
 
 def _state_of_open(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> RunState:
     if activity is None:
         # Between its activity's end and its own, a run is not waiting for anybody any more.
-        return RunState.QUEUED if info.history_length <= _BEFORE_ACTIVITY else RunState.RUNNING
+        return RunState.RUNNING if _is_between(info) else RunState.QUEUED
     waits = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     return RunState.QUEUED if waits else RunState.RUNNING
+
+
+def _tells(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> bool:
+    return activity is not None or not _is_between(info)
+
+
+def _is_between(info: WorkflowExecutionInfo) -> bool:
+    """Whether a run without an activity has had one."""
+    return info.history_length > _BEFORE_ACTIVITY
 
 
 def _waiting_since(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> float:

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _KEPT_BYTES = 1_000_000
+_FRESH_S = 10.0
 
 
 @dataclass
@@ -37,8 +38,15 @@ class ActiveRun:
     cancel_asked: bool = False
     outcome: Json | None = None
     news: anyio.Event = field(default_factory=anyio.Event)
+    ended_at: float | None = None
+    """On the clock that only goes forward."""
     owner: object = None
     """The activity that waits for it."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it goes on, or ended a moment ago."""
+        return self.ended_at is None or time.monotonic() - self.ended_at < _FRESH_S
 
     @property
     def is_worth_keeping(self) -> bool:
@@ -74,6 +82,7 @@ class Runner:
         except Exception:  # noqa: BLE001 - whatever it is, the run has to end
             logger.exception("a run failed in a way that nobody foresaw")
             active.outcome = _ended(active, RunState.FAILED, run_unexpected(active.run_id))
+        active.ended_at = time.monotonic()
         active.tell()
 
     async def _outcome(self, active: ActiveRun, order: Json, attempt: int) -> Json:

@@ -9,11 +9,13 @@ from typing import Any
 from orchestrators.contract import SettingFault
 from orchestrators.setting_values import check_numbers
 
+ADDRESS = r"[^/\s]+:\d{1,5}"
+"""What the address of a Temporal server looks like."""
 _QUEUE = r"[A-Za-z0-9_.-]{1,200}"
 _URL = re.compile(r"[a-z0-9+.-]+(?:://|::)")
 _MAY_BE_ZERO = {("drain_s",), ("inline_bytes",)}
-# Temporal's own limit of a payload is 2 MiB, and there is more in one than the request.
-MOST_INLINE_BYTES = 1_900_000
+# Temporal's own limit of a payload is 2 MiB, and beside a request or a result there is the story in one.
+MOST_INLINE_BYTES = 1_500_000
 # A worker has to miss several heartbeats before it counts as dead.
 _BEATS_PER_TIMEOUT = 3
 
@@ -62,9 +64,7 @@ class TemporalSettings:
         if not re.fullmatch(_QUEUE, self.task_queue):
             raise SettingFault(("task_queue",), "must be a name of letters, digits, `_`, `.` and `-`")
         if self.api_key and not re.fullmatch(r"\$\{\w+\}", self.api_key):
-            raise SettingFault(
-                ("api_key",), "must be ${NAME}, for a variable that holds the key"
-            )
+            raise SettingFault(("api_key",), "must be ${NAME}, for a variable that holds the key")
         if self.artifact_store and not (_URL.match(self.artifact_store) or Path(self.artifact_store).is_absolute()):
             raise SettingFault(("artifact_store",), "must be an absolute path or a URL")
         if self.inline_bytes > MOST_INLINE_BYTES:
@@ -73,6 +73,5 @@ class TemporalSettings:
             raise SettingFault(("heartbeat_timeout_s",), f"must be at least {_BEATS_PER_TIMEOUT} times heartbeat_s")
         if bool(self.tls.client_cert_file) != bool(self.tls.client_key_file):
             raise SettingFault(("tls", "client_cert_file"), "and client_key_file go together")
-        host, _, port = self.address.rpartition(":")
-        if self.address and not (host and port.isdigit()):
+        if self.address and not re.fullmatch(ADDRESS, self.address):
             raise SettingFault(("address",), "must be host:port, such as temporal.internal:7233")

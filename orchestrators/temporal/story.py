@@ -12,10 +12,13 @@ from schemas.runs import RunEvent
 
 Json = dict[str, Any]
 
-# A heartbeat is one payload of at most 2 MiB; some ten thousand events fit.
-_MOST_BYTES = 1_000_000
+# Some ten thousand events; beside them a payload of Temporal's holds a request or a result.
+_MOST_BYTES = 375_000
+# An event longer than that is told without its texts.
+_MOST_OF_ONE = 50_000
+_MOST_OF_MESSAGE = 500
 # What a reader unpacks at most, whoever wrote it.
-_MOST_UNPACKED = 200_000_000
+_MOST_UNPACKED = 20_000_000
 
 
 class Story:
@@ -37,8 +40,11 @@ class Story:
 
     def append(self, event: RunEvent) -> None:
         """Take the next event. One that does not fit any more is left out, and its number with it."""
-        line = json.dumps(event.model_dump(mode="json", exclude_none=True, exclude={"run_id", "seq"})).encode() + b"\n"
-        self._started, self._ended, self._message = event.started, event.ended, event.message
+        line = _line(event)
+        if len(line) > _MOST_OF_ONE:
+            line = _line(event.model_copy(update={"message": None, "problem": None}))
+        self._started, self._ended = event.started, event.ended
+        self._message = (event.message or "")[:_MOST_OF_MESSAGE] or None
         if len(self._packed) > _MOST_BYTES:
             return
         self._packed += self._packer.compress(line) + self._packer.flush(zlib.Z_SYNC_FLUSH)
@@ -57,11 +63,19 @@ class Story:
         }
 
 
-def events_of(snapshot: Mapping[str, Any], run_id: str) -> list[RunEvent]:
-    """The events of a snapshot, numbered from 1."""
-    unpacker = zlib.decompressobj()
-    text = unpacker.decompress(base64.b64decode(snapshot.get("events", "")), _MOST_UNPACKED)
-    lines = text.splitlines()
-    return [
-        RunEvent.model_validate({**json.loads(line), "run_id": run_id, "seq": n}) for n, line in enumerate(lines, 1)
-    ]
+def events_of(snapshot: Mapping[str, Any], run_id: str, after: int = 0) -> list[RunEvent]:
+    """The events of a snapshot with a number above `after`; none where it is not one of ours."""
+    try:
+        packed = base64.b64decode(snapshot.get("events", ""), validate=True)
+        text = zlib.decompressobj().decompress(packed, _MOST_UNPACKED)
+        lines = text.split(b"\n")[:-1]
+        return [
+            RunEvent.model_validate({**json.loads(line), "run_id": run_id, "seq": number})
+            for number, line in enumerate(lines[after:], after + 1)
+        ]
+    except (ValueError, TypeError, zlib.error):
+        return []
+
+
+def _line(event: RunEvent) -> bytes:
+    return json.dumps(event.model_dump(mode="json", exclude_none=True, exclude={"run_id", "seq"})).encode() + b"\n"

@@ -17,7 +17,7 @@ from temporalio.worker import Worker as SdkWorker
 
 from orchestrators.contract import PluginContext
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.names import RUN, VALIDATE
+from orchestrators.temporal.names import RUN, RUNS, VALIDATE
 from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.presence import any_worker
 from orchestrators.temporal.problems import misconfigured
@@ -38,6 +38,9 @@ _STICKY = timedelta(seconds=1)
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _LOOK_S = 0.2
+_TRIES_IN_VAIN = 20
+# How long the last workflow tasks may take.
+_LAST_S = 3.0
 # Events that come together are told together.
 _GATHER_S = 0.02
 # How long a run that no activity waits for any more is kept for the next one. After an outage it takes temporalio up to
@@ -66,14 +69,29 @@ class TemporalWorker:
             return
         async with anyio.create_task_group() as self._tasks:
             try:
-                async with self._sdk_worker(client):
-                    self._tasks.start_soon(self._tell_when_known, working)
-                    await stop.wait()
+                async with self._workflow_worker(client):
+                    async with self._run_worker(await self._connection.connected_client(RUNS)):
+                        self._tasks.start_soon(self._tell_when_known, working)
+                        await stop.wait()
+                    await self._see_to_the_last()
             except RuntimeError as error:
                 # What an SDK worker raises that may not work here, such as in a namespace that is not there.
                 why, _, _ = str(error).partition(": Status {")
                 raise ProblemError(misconfigured(f"Temporal does not take this worker: {why}.")) from error
             self._tasks.cancel_scope.cancel()
+
+    async def _see_to_the_last(self) -> None:
+        """Let the workflows of runs that have just ended here, or were handed back, go on: nobody else may be there."""
+        with anyio.move_on_after(_LAST_S):
+            for active in [active for active in self._active.values() if active.is_fresh]:
+                while not await self._has_moved_on(active.run_id):  # noqa: ASYNC110 - nothing tells when
+                    await anyio.sleep(_LOOK_S / 4)
+
+    async def _has_moved_on(self, run_id: str) -> bool:
+        try:
+            return (await look(self._connection, run_id)).is_told
+        except ProblemError as error:
+            return error.problem.code == "run.not_found"
 
     async def _tell_when_known(self, working: anyio.Event) -> None:
         """Set `working` once servers can see that this worker, or another one, is there."""
@@ -105,19 +123,29 @@ class TemporalWorker:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         return None
 
-    def _sdk_worker(self, client: Client) -> SdkWorker:
+    def _run_worker(self, client: Client) -> SdkWorker:
+        """Takes runs up. It is the one that says whether anybody is there."""
         settings = self._settings
         return SdkWorker(
             client,
             task_queue=settings.task_queue,
-            workflows=[RunMethod, ValidateMethod],
-            activities=[self.serve, self.validate],
-            # Ours import nothing and are replayed in a test; a sandbox would import the world for each of them.
-            workflow_runner=UnsandboxedWorkflowRunner(),
+            activities=[self.serve],
             max_concurrent_activities=settings.concurrency,
             graceful_shutdown_timeout=timedelta(seconds=settings.drain_s),
             max_heartbeat_throttle_interval=timedelta(seconds=settings.heartbeat_s),
             default_heartbeat_throttle_interval=timedelta(seconds=settings.heartbeat_s),
+        )
+
+    def _workflow_worker(self, client: Client) -> SdkWorker:
+        """Has the workflows go on, also those of the runs that the other one ends or hands back while it stops."""
+        return SdkWorker(
+            client,
+            task_queue=self._settings.task_queue,
+            workflows=[RunMethod, ValidateMethod],
+            activities=[self.validate],
+            no_remote_activities=True,
+            # Ours import nothing and are replayed in a test; a sandbox would import the world for each of them.
+            workflow_runner=UnsandboxedWorkflowRunner(),
             sticky_queue_schedule_to_start_timeout=_STICKY,
         )
 
@@ -128,13 +156,14 @@ class TemporalWorker:
         run_id = _checked(info.workflow_id)
         active = self._active.get(run_id)
         if active is None:
-            story = Story(info.heartbeat_details[0] if info.heartbeat_details else before)
-            counted_before = 0 if before is None else int(before["attempt"])
-            attempt = max(story.attempt + 1, counted_before + info.attempt)
-            active = self._active[run_id] = ActiveRun(run_id, story)
-            if info.heartbeat_details:
+            told = info.heartbeat_details[0] if info.heartbeat_details else None
+            active = self._active[run_id] = ActiveRun(run_id, Story(told or before))
+            if told is not None:
                 self._runner.requeued(active)
             assert self._tasks is not None
+            # Temporal counts tasks that a frozen worker took and never began; we count what was begun, up to a point.
+            is_hopeless = info.attempt > self._settings.max_attempts + _TRIES_IN_VAIN
+            attempt = self._settings.max_attempts + 1 if is_hopeless else active.story.attempt + 1
             self._tasks.start_soon(self._keep, active, order, attempt, name=f"run {run_id}")
         active.owner = owner = object()
         try:
@@ -152,7 +181,7 @@ class TemporalWorker:
             await self._runner.run(active, order, attempt)
             # What came of it may be lost on its way, and is asked for again then.
             if active.is_worth_keeping:
-                await anyio.sleep(_LEFT_FOR_S)
+                await self._while_it_may_come_back()
             while active.owner is not None:  # noqa: ASYNC110 - nobody waits for this to end
                 await anyio.sleep(_LEFT_FOR_S)
         finally:
@@ -185,10 +214,16 @@ class TemporalWorker:
 
     async def _end_unless_wanted(self, active: ActiveRun) -> None:
         """Temporal may give the run back to this very worker, which then goes on with what it has."""
+        await self._connection.wait_until_up()
         if not await self._has_ended(active.run_id):
-            await anyio.sleep(_LEFT_FOR_S)
+            await self._while_it_may_come_back()
         if active.owner is None:
             active.scope.cancel()
+
+    async def _while_it_may_come_back(self) -> None:
+        """What went wrong while the server was away shows once it is back."""
+        await self._connection.wait_until_up()
+        await anyio.sleep(_LEFT_FOR_S)
 
     async def _has_ended(self, run_id: str) -> bool:
         try:

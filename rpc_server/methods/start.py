@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from orchestrators.contract import RemoteOrchestrator
 from rpc_server.dispatch import Call
 from rpc_server.methods.requests import run_request
 from rpc_server.methods.services import Services, mode_of_start
@@ -12,7 +13,9 @@ async def start(services: Services, call: Call, params: StartParams) -> Any:
     """Answer the `StartAck`. The method is loaded first, so that an invalid one is refused rather than acknowledged."""
     mode = await mode_of_start(services, params.orchestration_mode)
     run = await run_request(services, params, mode)
-    await services.pool.check(run)
     orchestrator = await services.plugins.orchestrators.get(mode)
+    if isinstance(orchestrator, RemoteOrchestrator):
+        await orchestrator.reach()
+    await services.pool.check(run)
     ack = await orchestrator.start(run)
     return ack.model_dump(mode="json", exclude_none=True)

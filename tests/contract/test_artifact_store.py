@@ -264,6 +264,40 @@ class TestForgetting:
         assert store.get("run-1", store.put("run-1", CONTENT)) == CONTENT
 
 
+class TestIds:
+    """Ids that are none of a run's lead nowhere."""
+
+    @pytest.mark.parametrize(
+        "run_id", ["", ".", "..", "../run-2", "/run-2", "run-1/../run-2", "a\x00b", "a\nb", "x" * 129]
+    )
+    def test_nothing_is_done_for_one(self, store: ArtifactStore, tmp_path: Path, run_id: str) -> None:
+        made_by_a_run(tmp_path / "worker")
+        digest = store.put("run-2", CONTENT)
+
+        for call in (
+            lambda: store.put(run_id, CONTENT),
+            lambda: store.get(run_id, digest),
+            lambda: store.put_files(run_id, tmp_path / "worker"),
+            lambda: store.get_files(run_id, tmp_path / "server"),
+            lambda: store.forget(run_id),
+        ):
+            with pytest.raises(ValueError, match="is no id of a run"):
+                call()
+
+        assert store.get("run-2", digest) == CONTENT
+        assert not (tmp_path / "server").exists()
+
+    @pytest.mark.parametrize("digest", ["../run-2/{}", "{}/../../run-2/{}", "", "."])
+    def test_a_digest_that_is_none_finds_nothing(self, store: ArtifactStore, digest: str) -> None:
+        kept = store.put("run-2", CONTENT)
+        store.put("run-1", b"{}")
+
+        with pytest.raises(ProblemError) as refused:
+            store.get("run-1", digest.format(kept, kept))
+
+        assert refused.value.problem.code == "run.results_not_stored"
+
+
 class TestFolder:
     """What only a folder has."""
 
@@ -273,6 +307,18 @@ class TestFolder:
         in_folder.put_files("run-1", tmp_path / "worker")
 
         assert {mode_of(path) for path in [folder, *folder.rglob("*")] if path.is_dir()} == {0o700}
+
+    def test_a_link_that_somebody_puts_there_is_not_followed(
+        self, in_folder: ArtifactStore, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "secret").write_bytes(b"secret")
+        made = made_by_a_run(tmp_path / "worker")
+        in_folder.put_files("run-1", tmp_path / "worker")
+        (folder / "run-1" / "files" / "link").symlink_to(tmp_path / "secret")
+
+        in_folder.get_files("run-1", tmp_path / "server")
+
+        assert files_below(tmp_path / "server") == made
 
     def test_one_that_is_there_keeps_its_mode(self, folder: Path) -> None:
         folder.mkdir()

@@ -17,6 +17,7 @@ import tomli
 from mthds.protocol.problem.models import RetryVerdict, StepKind
 from pipelex.errors.error_codes import error_code_spec, parse_error_code
 
+from orchestrators.temporal.settings import MOST_INLINE_BYTES
 from rpc_server import errors, versions
 from rpc_server.cli import COMMANDS, EXIT_STATUSES
 from rpc_server.commands.hosts import HOSTS
@@ -237,10 +238,10 @@ class TestErrors:
     def test_every_error_of_temporals_stands_beside_the_one_code_and_integer_that_it_becomes(self) -> None:
         table = rows(section(page("docs/errors.md"), "Temporal's errors"))
 
-        listed = [(*codes(code), *integers_of(integer)) for _, _, code, integer in table]
+        listed = [(codes(code), integers_of(integer)) for _, _, code, integer in table]
 
         away = {"dependency": "orchestrator"}
-        assert listed == [(code, errors.code_of(code, away, domain_of(code))) for code, *_ in listed]
+        assert listed == [([code], {errors.code_of(code, away, domain_of(code))}) for (code, *_), _ in listed]
 
     def test_every_code_that_the_temporal_plugin_names_is_in_its_table(self) -> None:
         table = rows(section(page("docs/errors.md"), "Temporal's errors"))
@@ -308,6 +309,10 @@ class TestSettings:
         described = {codes(row[0])[0]: codes(row[1])[0] for row in rows(section(page("docs/settings.md"), heading))}
 
         assert {key: tomli.loads(f"value = {default}")["value"] for key, default in described.items()} == shipped
+
+    @pytest.mark.parametrize("name", ["docs/settings.md", "docs/temporal.md"])
+    def test_what_goes_through_temporal_at_the_most_is_there(self, name: str) -> None:
+        assert f" {MOST_INLINE_BYTES:,}" in page(name)
 
     def test_the_limits_of_the_methods_page_are_the_shipped_ones(self) -> None:
         shipped = flat(tomli.loads((ROOT / "rpc_server/rpc.toml").read_text(encoding="utf-8")))
@@ -454,7 +459,8 @@ class TestExamples:
             with serve(tmp_path, "--orchestration-mode", "temporal", workspace=folder, env=env) as client:
                 for exchange in waiting:
                     converse(client, exchange)
-                with worker_process(tmp_path, mode="temporal", env=env):
+                with worker_process(tmp_path, mode="temporal", env=env) as worker:
+                    worker.wait_until_it_works()
                     for exchange in taken_up:
                         converse(client, exchange)
 

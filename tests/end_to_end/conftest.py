@@ -1,4 +1,4 @@
-"""What the tests of the MCP side share."""
+"""What the tests of the MCP side share, and those of live runs."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.mcp_client import McpClient
 from tests.support.mcp_schemas import MODERN
+from tests.support.model_stub import ModelStub, model_stub
 
 
 @pytest.fixture
@@ -14,3 +15,9 @@ def client(server: McpClient) -> Iterator[McpClient]:
     server.version = MODERN
     yield server
     assert server.spy.faults == []
+
+
+@pytest.fixture
+def stub() -> Iterator[ModelStub]:
+    with model_stub() as running:
+        yield running

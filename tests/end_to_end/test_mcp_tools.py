@@ -1,7 +1,6 @@
 """The tools, as a host calls them in each revision: results, failures, budgets, progress, logs, cancellation."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from tests.support.bundles import GREETING
 from tests.support.client import RpcFailed
+from tests.support.ledgers import until
 from tests.support.mcp_client import McpClient, envelope, serve_mcp
 from tests.support.mcp_methods import Gate, failing, greeting, large, sequence
 from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
@@ -42,12 +42,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
 
 def text_of(result: dict[str, Any]) -> str:
     return "".join(part["text"] for part in result["content"] if part["type"] == "text")
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never came"
 
 
 def progress_of(client: McpClient, token: Any) -> list[dict[str, Any]]:
@@ -349,12 +343,13 @@ def test_nobody_is_shown_progress_who_did_not_ask(client: McpClient) -> None:
 
 
 @pytest.mark.parametrize("token", [0, -1, "", "1", 1])
-def test_a_progress_token_is_given_back_as_it_is(tmp_path: Path, token: Any) -> None:
-    with serve_mcp(tmp_path) as client:
-        client.tool("execute", sequence(), progress_token=token)
+def test_a_progress_token_is_given_back_as_it_is(client: McpClient, token: Any) -> None:
+    before = len(client.received("notifications/progress"))
 
-        tokens = {json.dumps(params["progressToken"]) for params in client.received("notifications/progress")}
-        assert tokens == {json.dumps(token)}
+    client.tool("execute", sequence(), progress_token=token)
+
+    seen = client.received("notifications/progress")[before:]
+    assert {json.dumps(params["progressToken"]) for params in seen} == {json.dumps(token)}
 
 
 @BOTH_ERAS
@@ -364,7 +359,7 @@ def test_a_cancelled_call_is_never_answered_and_its_run_stops(client: McpClient,
     run_id = f"cancelled-{version}"
 
     asked = client.ask_tool("execute", gate.method(run_id=run_id), progress_token=run_id)
-    wait_for(gate.begun)
+    until(gate.begun.exists, "the run to begin")
     client.notify("notifications/cancelled", {"requestId": asked, "reason": "the user has left"})
     ended = client.tool("run_result", {"run_id": run_id, "wait_s": 50})
 
@@ -379,7 +374,7 @@ def test_a_cancelled_plain_call_beside_it_is_answered(client: McpClient, tmp_pat
     gate = Gate(tmp_path)
 
     asked = client.request("execute", gate.method())
-    wait_for(gate.begun)
+    until(gate.begun.exists, "the run to begin")
     client.notify("notifications/cancelled", {"requestId": asked})
 
     assert client.answer(asked)["error"]["code"] == -32800
@@ -388,7 +383,7 @@ def test_a_cancelled_plain_call_beside_it_is_answered(client: McpClient, tmp_pat
 def test_a_slow_call_delays_no_other(client: McpClient, tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     slow = client.ask_tool("execute", gate.method())
-    wait_for(gate.begun)
+    until(gate.begun.exists, "the run to begin")
 
     quick = client.tool("list_methods")
     gate.open()
@@ -415,21 +410,23 @@ def test_logs_come_from_the_level_on_that_a_legacy_client_has_set(tmp_path: Path
 
 
 def test_logs_come_with_the_very_request_that_asks_for_them(client: McpClient) -> None:
+    before = len(client.received("notifications/message"))
+
     client.tool("execute", sequence(), log_level="debug")
     logged = client.received("notifications/message")
     client.tool("execute", sequence())
     client.tool("execute", sequence(), log_level="warning")
 
-    assert {params["level"] for params in logged} == {"debug", "info"}
+    assert {params["level"] for params in logged[before:]} == {"debug", "info"}
     assert client.received("notifications/message") == logged
 
 
-def test_a_failed_pipe_is_logged_as_an_error(tmp_path: Path) -> None:
-    with serve_mcp(tmp_path, "--allow-python") as client:
-        client.tool("execute", failing(), log_level="error")
+def test_a_failed_pipe_is_logged_as_an_error(client: McpClient) -> None:
+    before = len(client.received("notifications/message"))
 
-        levels = {params["level"] for params in client.received("notifications/message")}
-        assert levels == {"error"}
+    client.tool("execute", failing(), log_level="error")
+
+    assert {params["level"] for params in client.received("notifications/message")[before:]} == {"error"}
 
 
 def test_calls_that_are_under_way_when_the_input_ends_are_still_answered(tmp_path: Path) -> None:

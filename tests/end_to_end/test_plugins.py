@@ -324,7 +324,7 @@ class TestListing:
         self, site: Path, tmp_path: Path
     ) -> None:
         command = [sys.executable, "-P", "-m", "rpc_server.cli", "plugins"]
-        env = {**isolated_env(tmp_path), "PYTHONPATH": str(site)}
+        env = isolated_env(tmp_path, PYTHONPATH=str(site))
 
         listed = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
 
@@ -391,7 +391,7 @@ class TestBoot:
         self, site: Path, tmp_path: Path
     ) -> None:
         command = [sys.executable, "-P", "-X", "importtime", "-m", "rpc_server.cli", "serve", "--allow-override"]
-        env = {**isolated_env(tmp_path), "PYTHONPATH": str(site)}
+        env = isolated_env(tmp_path, PYTHONPATH=str(site))
         with RpcClient(command, env=env, cwd=tmp_path) as client:
             client.result("version")
             client.result("execute", greeting("direct"))

@@ -1,6 +1,5 @@
 """`execute`, `start` and `runs/*` on `direct`, through the real server."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 
 from tests.support.bundles import GREETING, MODEL, SEQUENCE, python_method
 from tests.support.client import RpcClient
+from tests.support.ledgers import until
 from tests.support.mthds_server import serve
 
 
@@ -24,15 +24,9 @@ def greeting(name: str = "Ann", **more: Any) -> dict[str, Any]:
 
 def waiting(flag: Path) -> dict[str, Any]:
     """A run that says that it has begun, then waits until it is cancelled."""
-    body = f"    import asyncio\n    open({str(flag)!r}, 'w').close()\n    await asyncio.sleep(3600)"
+    body = "    import asyncio\n    open(word, 'w').close()\n    await asyncio.sleep(3600)"
     source = python_method(body, is_async=True)
-    return {"files": source.model_dump()["files"], "inputs": {"word": "x"}}
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never came"
+    return {"files": source.model_dump()["files"], "inputs": {"word": str(flag)}}
 
 
 def test_a_document_among_the_inputs_is_kept_where_only_its_user_can_read_it(tmp_path: Path) -> None:
@@ -176,7 +170,7 @@ def test_progress_tells_of_every_pipe_in_order_and_stops_before_the_answer(serve
 
 def test_a_cancelled_call_is_answered_as_cancelled(server: RpcClient, tmp_path: Path) -> None:
     call = server.request("execute", waiting(tmp_path / "begun"))
-    wait_for(tmp_path / "begun")
+    until((tmp_path / "begun").exists, "the run to begin")
 
     server.notify("$/cancelRequest", {"id": call})
 
@@ -269,7 +263,7 @@ def test_version_names_the_protocol_and_the_runtime(server: RpcClient) -> None:
 
 def test_slow_calls_do_not_delay_others(server: RpcClient, tmp_path: Path) -> None:
     slow = server.request("execute", waiting(tmp_path / "begun"))
-    wait_for(tmp_path / "begun")
+    until((tmp_path / "begun").exists, "the run to begin")
 
     assert server.result("version")
     assert server.result("execute", greeting())["output"] == {"text": "Hello Ann"}

@@ -47,7 +47,7 @@ def server_in(home: Path) -> Spawned:
     workspace = home / "workspace"
     gate = Gate(home)
     files = {"greet.mthds": GREETING, "chain.mthds": SEQUENCE}
-    files |= {f"waiting/{name}": text for name, text in gate.method()["files"].items()}
+    files |= {f"waiting/{name}": text for name, text in gate.files().items()}
     for name, text in files.items():
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text(text)

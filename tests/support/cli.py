@@ -25,7 +25,7 @@ def run_cli(
         cwd=cwd or home,
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
-        env={**isolated_env(home), **(env or {})},
+        env=isolated_env(home, **(env or {})),
         capture_output=True,
         encoding="utf-8",
         timeout=120,

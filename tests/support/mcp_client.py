@@ -165,4 +165,4 @@ def serve_mcp(
     if settings is not None:
         (home / "rpc.toml").write_text(settings)
         command += ["--config", str(home / "rpc.toml")]
-    return McpClient(command, cwd=directory, env={**isolated_env(home), **(env or {})}, **client)
+    return McpClient(command, cwd=directory, env=isolated_env(home, **(env or {})), **client)

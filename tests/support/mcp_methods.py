@@ -7,10 +7,11 @@ from tests.support.bundles import GREETING, SEQUENCE, python_method
 
 _WAITING = """\
     import asyncio, os
-    open({begun!r}, 'w').close()
-    while not os.path.exists({release!r}):
+    place = {place}
+    open(place + '.begun', 'w').close()
+    while not os.path.exists(place + '.release'):
         await asyncio.sleep(0.01)
-    return TextContent(text=word)"""
+    return TextContent(text='through')"""
 
 
 def greeting(name: str = "Ann", **more: Any) -> dict[str, Any]:
@@ -37,18 +38,26 @@ class Gate:
     """A method that says that it has begun, then waits until it is let through."""
 
     def __init__(self, folder: Path, name: str = "gate") -> None:
+        self._place = str(folder / name)
         self.begun = folder / f"{name}.begun"
         self._release = folder / f"{name}.release"
 
     def method(self, **more: Any) -> dict[str, Any]:
-        """Its output is `through`."""
-        body = _WAITING.format(begun=str(self.begun), release=str(self._release))
-        source = python_method(body, is_async=True).model_dump()["files"]
-        return {"files": source, "inputs": {"word": "through"}, **more}
+        """Its output is `through`. Its place is an input: one method for all gates of a server, so one engine."""
+        return {"files": _waiting_at("word"), "inputs": {"word": self._place}, **more}
+
+    def files(self) -> dict[str, str]:
+        """The same as a method of this gate alone, whatever its input `word`."""
+        return _waiting_at(repr(self._place))
 
     def open(self) -> None:
         """Let it through."""
         self._release.touch()
+
+
+def _waiting_at(place: str) -> dict[str, str]:
+    files: dict[str, str] = python_method(_WAITING.format(place=place), is_async=True).model_dump()["files"]
+    return files
 
 
 def _python(body: str, **more: Any) -> dict[str, Any]:

@@ -8,10 +8,18 @@ from typing import Any, Literal
 
 from tests.support.client import RpcClient
 
+UNMEASURED = Path(__file__).with_name("unmeasured")
+"""On a PYTHONPATH, it keeps coverage out of processes that have nothing to tell it."""
+
 
 def isolated_env(home: Path, **extra: str) -> dict[str, str]:
-    """An environment that holds no key and nothing of the user's; coverage's own variables go along."""
+    """An environment that holds no key and nothing of the user's; coverage's own variables go along.
+
+    `extra` is added to it. Its PYTHONPATH comes after the folder that keeps coverage out of engines.
+    """
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_") or name == "PATH"}
+    if "COVERAGE_PROCESS_CONFIG" in kept:
+        extra["PYTHONPATH"] = os.pathsep.join([str(UNMEASURED), *filter(None, [extra.get("PYTHONPATH")])])
     return {
         **kept,
         "HOME": str(home),
@@ -37,6 +45,6 @@ def serve(
         [sys.executable, "-P", "-m", "rpc_server.cli", "serve", *flags],
         framing=framing,
         cwd=directory,
-        env={**isolated_env(home), **(env or {})},
+        env=isolated_env(home, **(env or {})),
         **client,
     )

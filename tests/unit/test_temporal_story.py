@@ -1,0 +1,158 @@
+"""What has happened in a run, on its way through heartbeats."""
+
+import base64
+import json
+import os
+import zlib
+
+import pytest
+
+from orchestrators.temporal.story import Story, events_of
+from schemas.problem import NextStep, Problem
+from schemas.runs import RunEvent
+
+# Temporal takes no larger payload.
+MOST_OF_A_PAYLOAD = 2 * 1024 * 1024
+PROBLEM = Problem(code="run.lost", title="t", detail="d", next_step=NextStep(kind="retry", detail="again"))
+
+
+def event(number: int = 1, **more: object) -> RunEvent:
+    members = {"kind": "pipe_started", "at": 1.5, "pipe": f"d.p{number}", "started": number, **more}
+    return RunEvent.model_validate({"run_id": "run-1", "seq": 0, **members})
+
+
+def told(*events: RunEvent) -> Story:
+    story = Story()
+    for each in events:
+        story.append(each)
+    return story
+
+
+def packed(text: bytes) -> dict[str, str]:
+    return {"events": base64.b64encode(zlib.compress(text)).decode()}
+
+
+def test_what_was_told_is_read_numbered_from_one_and_under_the_runs_id() -> None:
+    events = [
+        event(1),
+        event(2, message="caf\N{LATIN SMALL LETTER E WITH ACUTE}\n\u2028", attempt=2),
+        event(3, problem=PROBLEM),
+    ]
+
+    read = events_of(told(*events).snapshot(), "run-2")
+
+    assert read == [each.model_copy(update={"run_id": "run-2", "seq": number}) for number, each in enumerate(events, 1)]
+
+
+def test_a_snapshot_is_json_with_figures_that_people_can_read() -> None:
+    story = told(event(1), event(7, ended=3, message="the seventh"))
+    story.attempt, story.tried, story.started_at = 2, 4, 12.5
+
+    snapshot = json.loads(json.dumps(story.snapshot()))
+
+    assert snapshot.pop("events")
+    assert snapshot == {
+        "attempt": 2,
+        "tried": 4,
+        "started_at": 12.5,
+        "event_count": 2,
+        "started": 7,
+        "ended": 3,
+        "message": "the seventh",
+    }
+
+
+def test_what_is_known_already_is_left_out_and_the_rest_keeps_its_numbers() -> None:
+    snapshot = told(*(event(number) for number in range(1, 6))).snapshot()
+
+    assert events_of(snapshot, "run-1", after=3) == events_of(snapshot, "run-1")[3:]
+    assert events_of(snapshot, "run-1", after=5) == events_of(snapshot, "run-1", after=99) == []
+
+
+def test_of_nothing_nothing_is_read() -> None:
+    assert events_of(Story().snapshot(), "run-1") == events_of({}, "run-1") == []
+
+
+def test_every_snapshot_on_the_way_can_be_read() -> None:
+    story = Story()
+
+    for number in range(1, 50):
+        story.append(event(number))
+        assert [each.seq for each in events_of(story.snapshot(), "run-1")] == list(range(1, number + 1))
+
+
+def test_a_later_attempt_goes_on_where_the_earlier_one_was() -> None:
+    first = told(event(1), event(2, ended=1))
+    first.attempt, first.started_at = 1, 12.5
+
+    second = Story(first.snapshot())
+
+    assert second.snapshot() == first.snapshot()
+    second.append(event(3))
+    assert [each.pipe for each in events_of(second.snapshot(), "run-1")] == ["d.p1", "d.p2", "d.p3"]
+    assert second.event_count == 3
+
+
+def test_a_story_may_be_continued_many_times() -> None:
+    story = Story()
+
+    for number in range(1, 30):
+        story = Story(story.snapshot())
+        story.append(event(number))
+
+    assert [each.pipe for each in events_of(story.snapshot(), "r")] == [f"d.p{number}" for number in range(1, 30)]
+
+
+def test_what_does_not_fit_is_left_out_with_its_number_and_the_figures_go_on() -> None:
+    story = Story()
+    for number in range(1, 200):
+        story.append(event(number, message=os.urandom(16_384).hex()))
+
+    snapshot = story.snapshot()
+
+    read = events_of(snapshot, "run-1")
+    assert len(json.dumps(snapshot)) < MOST_OF_A_PAYLOAD
+    assert 0 < len(read) == snapshot["event_count"] == story.event_count < 199
+    assert [each.pipe for each in read] == [f"d.p{number}" for number in range(1, len(read) + 1)]
+    assert snapshot["started"] == 199
+
+
+def test_ten_thousand_events_of_pipes_fit() -> None:
+    story = told(*(event(number, path=f"d.all/step_{number}", node_id=f"node-{number}") for number in range(10_000)))
+
+    assert story.event_count == 10_000
+    assert len(json.dumps(story.snapshot())) < MOST_OF_A_PAYLOAD
+
+
+def test_one_event_alone_never_makes_a_heartbeat_too_large() -> None:
+    story = told(event(1, message=os.urandom(3_000_000).hex(), problem=PROBLEM))
+
+    assert len(json.dumps(story.snapshot())) < MOST_OF_A_PAYLOAD
+    assert [each.pipe for each in events_of(story.snapshot(), "run-1")] == ["d.p1"]
+
+
+def test_a_full_story_stays_full_for_the_next_attempt() -> None:
+    full = told(*(event(number, message=os.urandom(16_384).hex()) for number in range(1, 200)))
+    assert full.event_count < 199
+
+    again = Story(full.snapshot())
+
+    again.append(event(200))
+    assert again.event_count == full.event_count
+
+
+def test_a_text_that_unpacks_to_more_than_any_story_has_is_not_unpacked() -> None:
+    line = json.dumps({"kind": "pipe_started", "at": 1.5, "message": "x" * 3000}).encode() + b"\n"
+    bomb = packed(line * 20_000)
+    assert len(bomb["events"]) < 200_000
+
+    assert len(events_of(bomb, "run-1")) < 10_000
+
+
+@pytest.mark.parametrize(
+    "events",
+    ["", "AAAA", "%%%", base64.b64encode(b"no zlib").decode(), packed(b'{"kind":')["events"]],
+    ids=["empty", "no zlib", "no base64", "text", "a line that is cut"],
+)
+def test_what_is_no_story_has_no_events(events: str) -> None:
+    assert events_of({"events": events}, "run-1") == []
