@@ -13,6 +13,7 @@ from orchestrators.run_problems import run_not_finished
 from orchestrators.temporal import reading
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.endings import PATIENCE_S, Endings
+from orchestrators.temporal.history import closing
 from orchestrators.temporal.listing import Listing
 from orchestrators.temporal.names import CANCELLED_BY_CALLER
 from orchestrators.temporal.parcels import Parcels
@@ -67,7 +68,7 @@ class TemporalLedger:
     async def outcome(self, look: Look) -> RunResult:
         """What came of a run that has ended: its result, or its problem raised."""
         if look.state is RunState.COMPLETED:
-            end = await reading.closing(self._connection, look)
+            end = await closing(self._connection, look.run_id, look.execution)
             if end.result is not None:
                 value = await self._parcels.unpack(look.run_id, end.result)
                 await self._fetch_files(look.run_id, end.result.get("files", 0))
@@ -124,7 +125,7 @@ class TemporalLedger:
 
     async def _story(self, look: Look, seen: int) -> Sequence[RunEvent]:
         """Every event of an ended run that is left; `seen` says how many there have been at least."""
-        end = await reading.closing(self._connection, look)
+        end = await closing(self._connection, look.run_id, look.execution)
         events = events_of(end.outcome.get("story", {}), look.run_id)
         problem = await reading.problem_of_end(self._connection, look, end)
         last = max(len(events), look.ended.event_count, seen)

@@ -1,18 +1,14 @@
 """What Temporal knows of a run, read as our ledger tells it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.common.v1 import Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowExecutionStatus
-from temporalio.api.failure.v1 import Failure
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
-    GetWorkflowExecutionHistoryReverseRequest,
 )
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -20,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orchestrators.run_problems import run_cancelled, run_not_found, run_timed_out
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.history import Closing, closing, seconds_of, value_of
 from orchestrators.temporal.memo import Asked, Ended, asked_of, ended_of, members
 from orchestrators.temporal.names import CANCELLED_BY_CALLER, HANDED_BACK, RUN, WAITING
 from orchestrators.temporal.problems import problem_of, run_terminated
@@ -30,8 +27,6 @@ from schemas.times import iso_time
 
 Json = dict[str, Any]
 
-# What stands behind an activity's end in a history: a workflow task, the memo, the end.
-_LAST_EVENTS = 12
 # Events of a history whose workflow has not scheduled its activity yet.
 _BEFORE_ACTIVITY = 4
 
@@ -70,20 +65,6 @@ class Look:
         return self.ended.event_count + self.state.is_final
 
 
-@dataclass(frozen=True)
-class Closing:
-    """The end of a history."""
-
-    result: Json | None
-    """The parcel of a completed run."""
-    failure: Failure | None
-    reason: str
-    """Why it was terminated."""
-    outcome: Json
-    """What its last activity answered; empty where none did."""
-    outcome_at: float
-
-
 async def look(connection: Connection, run_id: str) -> Look:
     """How a run stands. Raises `run.not_found` for a stranger, and where the id is that of no run of ours."""
 
@@ -107,16 +88,21 @@ async def look(connection: Connection, run_id: str) -> Look:
         raise run_not_found(run_id)
     if found.is_told:
         return found
-    return _with_outcome(found, await closing(connection, found))
+    return _with_outcome(found, await closing(connection, found.run_id, found.execution))
 
 
 def _with_outcome(look: Look, end: Closing) -> Look:
     """A look where the description told nothing of how far the run is: its last activity's outcome does."""
     story = end.outcome.get("story", {})
     ended = look.ended.model_copy(update=_figures(story))
-    if end.outcome.get("state") == HANDED_BACK and not look.state.is_final:
+    if look.state.is_final:
+        return replace(look, ended=ended)
+    if not end.outcome:
+        # It never had an activity: a worker died with its first workflow task.
+        return replace(look, state=RunState.QUEUED, waiting_since=look.taken_at / 1e6)
+    if end.outcome["state"] == HANDED_BACK:
         return replace(look, state=RunState.QUEUED, ended=ended, story=story, waiting_since=end.outcome_at)
-    return replace(look, ended=ended, story={} if look.state.is_final else story)
+    return replace(look, ended=ended, story=story)
 
 
 def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> Look | None:
@@ -129,7 +115,7 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
     ended = ended_of(found)
     story = {} if state.is_final else _story(activity) or found.get(WAITING) or {}
     if ended is None:
-        finished_at = _seconds(info.close_time) if info.HasField("close_time") else 0.0
+        finished_at = seconds_of(info.close_time) if info.HasField("close_time") else 0.0
         ended = Ended(
             state=state, finished_at=finished_at, **_figures(found.get(WAITING) or {} if state.is_final else story)
         )
@@ -181,37 +167,6 @@ def _problem_without_history(look: Look) -> Problem | None:
     return None
 
 
-async def closing(connection: Connection, look: Look) -> Closing:
-    """The end of a run's history."""
-
-    async def read(client: Client) -> Closing:
-        request = GetWorkflowExecutionHistoryReverseRequest(
-            namespace=client.namespace,
-            execution=WorkflowExecution(workflow_id=look.run_id, run_id=look.execution),
-            maximum_page_size=_LAST_EVENTS,
-        )
-        history = (await client.workflow_service.get_workflow_execution_history_reverse(request)).history
-        last = history.events[0]
-        outcome: Json = {}
-        outcome_at = 0.0
-        for event in history.events:
-            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                outcome = _value(event.activity_task_completed_event_attributes.result) or {}
-                outcome_at = _seconds(event.event_time)
-                break
-        completed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
-        failed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
-        return Closing(
-            result=_value(last.workflow_execution_completed_event_attributes.result) if completed else None,
-            failure=last.workflow_execution_failed_event_attributes.failure if failed else None,
-            reason=last.workflow_execution_terminated_event_attributes.reason,
-            outcome=outcome,
-            outcome_at=outcome_at,
-        )
-
-    return await connection.call(read)
-
-
 async def problem_of_end(connection: Connection, look: Look, end: Closing | None = None) -> Problem | None:
     """Why a run ended badly, where it did. `end` is the end of its history, where that has been read."""
     if not look.state.is_final or look.state is RunState.COMPLETED:
@@ -219,7 +174,7 @@ async def problem_of_end(connection: Connection, look: Look, end: Closing | None
     problem = _problem_without_history(look)
     if problem is not None:
         return problem
-    return await _problem_of_closing(connection, look, end or await closing(connection, look))
+    return await _problem_of_closing(connection, look, end or await closing(connection, look.run_id, look.execution))
 
 
 async def _problem_of_closing(connection: Connection, look: Look, end: Closing) -> Problem:
@@ -274,21 +229,13 @@ def _is_between(info: WorkflowExecutionInfo) -> bool:
 
 def _waiting_since(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> float:
     if activity is not None and activity.HasField("scheduled_time"):
-        return _seconds(activity.scheduled_time)
-    return _seconds(info.start_time)
+        return seconds_of(activity.scheduled_time)
+    return seconds_of(info.start_time)
 
 
 def _story(activity: PendingActivityInfo | None) -> Json | None:
-    return None if activity is None else _value(activity.heartbeat_details)
+    return None if activity is None else value_of(activity.heartbeat_details)
 
 
 def _figures(story: Mapping[str, Any]) -> Json:
     return {name: value for name, value in story.items() if name in Ended.model_fields and value is not None}
-
-
-def _value(payloads: Payloads) -> Any:
-    return json.loads(payloads.payloads[0].data) if payloads.payloads else None
-
-
-def _seconds(time: Timestamp) -> float:
-    return time.seconds + time.nanos / 1e9

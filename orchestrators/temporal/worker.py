@@ -189,12 +189,14 @@ class TemporalWorker:
 
     async def _outcome(self, active: ActiveRun) -> Json:
         """Tell Temporal how a run gets on until it has its outcome, and Temporal can be told that."""
+        news = active.news
         while active.outcome is None or not await self._connection.is_up():
-            news = active.news
-            activity.heartbeat(active.story.snapshot())
             with anyio.move_on_after(self._settings.heartbeat_s):
                 await news.wait()
             await asyncio.sleep(_GATHER_S)
+            news = active.news
+            if active.outcome is None:
+                activity.heartbeat(active.story.snapshot())
         return active.outcome
 
     def _stop(self, active: ActiveRun) -> None:

@@ -143,6 +143,14 @@ class Scene:
     def orchestrator(self, **settings: Any) -> TemporalOrchestrator:
         return self.ours(**settings)[0]
 
+    async def is_served(self, task_queue: str) -> None:
+        """Wait until Temporal knows of a worker."""
+        settings = {"address": self.server.address, "task_queue": task_queue}
+        connection = Connection.of(plugin_context("temporal", self.folder, settings, self.pool, self.tasks))
+        with anyio.fail_after(PATIENCE_S):
+            while not await any_worker(connection):
+                await anyio.sleep(0.02)
+
     async def result_of(self, order: str, **options: Any) -> Any:
         """What the foreign workflow answers."""
         return await (await self.foreign(order, **options)).result()
@@ -179,21 +187,19 @@ async def scene(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) ->
         plugins = await load_plugins((), lambda _, mode: plugin_context(mode, folder, settings, pool, tasks))
         # Its mappers count from its first use.
         await plugins.orchestrators.get("temporal")
-        yield Scene(server, client, plugins, folder, pool, tasks)
+        scene = Scene(server, client, plugins, folder, pool, tasks)
+        await scene.is_served(FOREIGN)
+        yield scene
         tasks.cancel_scope.cancel()
 
 
 @pytest.fixture(scope="module")
 async def worker(scene: Scene) -> AsyncIterator[None]:
     """A worker of ours, on the queue `ours`, that Temporal knows of."""
-    settings = {"address": scene.server.address, "task_queue": OURS}
-    config = write_settings(scene.folder, "temporal", **settings)
+    config = write_settings(scene.folder, "temporal", address=scene.server.address, task_queue=OURS)
     with worker_process(scene.folder, "--config", str(config), mode="temporal") as process:
         await anyio.to_thread.run_sync(process.wait_until_it_works)
-        connection = Connection.of(plugin_context("temporal", scene.folder, settings, scene.pool, scene.tasks))
-        with anyio.fail_after(PATIENCE_S):
-            while not await any_worker(connection):
-                await anyio.sleep(0.02)
+        await scene.is_served(OURS)
         yield
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +34,36 @@ def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServe
 
 
 @pytest.fixture(scope="module")
-def shared(temporal: TemporalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcClient]:
-    """A server whose worker has two runs going at once, for the tests that leave both as they were."""
-    deployment = Deployment(tmp_path_factory.mktemp("home"), temporal.address, concurrency=2)
+def working(temporal: TemporalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """What has a worker that runs two runs at once, and two methods in its workspace."""
+    deployment = Deployment(tmp_path_factory.mktemp("working"), temporal.address, concurrency=2)
     workspace = deployment.home / "workspace"
     workspace.mkdir()
     for name in ("one.mthds", "other.mthds"):
         (workspace / name).write_text(GREETING)
-    with deployment.worker(), deployment.server() as client:
+    with deployment.worker():
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def shared(working: Deployment) -> Iterator[RpcClient]:
+    """A server beside that worker, for the tests that leave both as they were."""
+    with working.server() as client:
         wait_for_a_worker(client)
         yield client
 
 
-@pytest.fixture
-def deployment(tmp_path: Path, temporal: TemporalServer) -> Deployment:
-    """One of the test's own, without a worker so far."""
-    return Deployment(tmp_path / "home", temporal.address)
+@pytest.fixture(scope="module")
+def deserted(temporal: TemporalServer, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """What has no worker but those that a test starts, and ends."""
+    return Deployment(tmp_path_factory.mktemp("deserted"), temporal.address)
+
+
+@pytest.fixture(scope="module")
+def alone(deserted: Deployment) -> Iterator[RpcClient]:
+    """The one server of it."""
+    with deserted.server() as client:
+        yield client
 
 
 @pytest.fixture
@@ -65,15 +80,16 @@ def is_told_of(client: RpcClient, token: str, kind: str, attempt: int) -> bool:
 
 
 def test_a_run_whose_worker_is_killed_or_frozen_goes_on_with_another_one_there_or_later(
-    deployment: Deployment, order: Order
+    deserted: Deployment, alone: RpcClient, order: Order
 ) -> None:
-    with deployment.server() as client, ExitStack() as workers:
-        killed = workers.enter_context(deployment.worker())
+    client = alone
+    with ExitStack() as workers:
+        killed = workers.enter_context(deserted.worker())
         wait_for_a_worker(client)
         run_id = start(client, order.params())
         watch = client.request("runs/watch", {"run_id": run_id, "_meta": {"progressToken": "live"}})
         client.wait_until(lambda: is_told_of(client, "live", "pipe_started", 1), "the first attempt")
-        frozen = workers.enter_context(deployment.worker())
+        frozen = workers.enter_context(deserted.worker())
         frozen.wait_until_it_works()
 
         killed.process.kill()
@@ -83,7 +99,7 @@ def test_a_run_whose_worker_is_killed_or_frozen_goes_on_with_another_one_there_o
         with stopped(frozen.process.pid):
             until(lambda: record_of(client, run_id).get("worker_alive") is False, "the worker to be missed")
             waiting = record_of(client, run_id)
-            workers.enter_context(deployment.worker())
+            workers.enter_context(deserted.worker())
             client.wait_until(lambda: is_told_of(client, "live", "pipe_started", 3), "the third attempt")
 
         order.let_go()
@@ -123,21 +139,20 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def test_without_a_worker_runs_wait_are_cancelled_time_out_or_are_run_by_one_that_comes(
-    deployment: Deployment, tmp_path: Path
+    deserted: Deployment, alone: RpcClient, tmp_path: Path
 ) -> None:
     cancelled, late = Order("say", tmp_path / "cancelled"), Order("say", tmp_path / "late")
-    with deployment.server() as client:
-        late_id = start(client, late.params(timeout_s=1))
-        ack = client.result("start", greeting())
-        waiting = record_of(client, ack["pipeline_run_id"])
-        refused = [client.error("execute", greeting()), client.error("validate", {"mthds_contents": [GREETING]})]
-        cancelled_id = start(client, cancelled.params())
-        ended = client.result("runs/cancel", {"run_id": cancelled_id})
-        timed_out = client.error("runs/result", {"run_id": late_id, **WAIT})
-        with deployment.worker():
-            output = output_of(client, ack["pipeline_run_id"])
-        states = [record_of(client, run_id)["state"] for run_id in (late_id, cancelled_id)]
+    late_id = start(alone, late.params(timeout_s=1))
+    ack = alone.result("start", greeting())
+    waiting = record_of(alone, ack["pipeline_run_id"])
+    refused = [alone.error("execute", greeting()), alone.error("validate", {"mthds_contents": [GREETING]})]
+    cancelled_id = start(alone, cancelled.params())
+    ended = alone.result("runs/cancel", {"run_id": cancelled_id})
+    timed_out = alone.error("runs/result", {"run_id": late_id, **WAIT})
+    with deserted.worker():
+        output = output_of(alone, ack["pipeline_run_id"])
 
+    states = [record_of(alone, run_id)["state"] for run_id in (late_id, cancelled_id)]
     assert (ack["state"], ack["worker_alive"]) == ("QUEUED", False)
     assert (waiting["state"], waiting["worker_alive"], waiting["attempt"]) == ("QUEUED", False, 0)
     assert waiting["waiting_since"] >= waiting["created_at"]
@@ -151,20 +166,19 @@ def test_without_a_worker_runs_wait_are_cancelled_time_out_or_are_run_by_one_tha
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next_one(
-    temporal: TemporalServer, tmp_path: Path, order: Order
+    deserted: Deployment, alone: RpcClient, tmp_path: Path, order: Order
 ) -> None:
-    deployment = Deployment(tmp_path / "home", temporal.address, drain_s=0)
-    with deployment.server() as client:
-        with deployment.worker() as first:
-            run_id = start(client, order.params())
-            until(lambda: order.has_begun, "the run to begin")
-        handed_back = record_of(client, run_id)
-        order.let_go()
-        with deployment.worker():
-            output = output_of(client, run_id)
-        record = record_of(client, run_id)
-        kinds = [event["kind"] for event in events_of(client, run_id)]
+    hasty = deserted.elsewhere(tmp_path / "hasty", drain_s=0)
+    with hasty.worker() as first:
+        run_id = start(alone, order.params())
+        until(lambda: order.has_begun, "the run to begin")
+    handed_back = record_of(alone, run_id)
+    order.let_go()
+    with hasty.worker():
+        output = output_of(alone, run_id)
 
+    record = record_of(alone, run_id)
+    kinds = [event["kind"] for event in events_of(alone, run_id)]
     assert first.process.returncode == 0
     assert (handed_back["state"], handed_back["attempt"]) == ("QUEUED", 0)
     assert output == {"text": "until"}
@@ -173,20 +187,20 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next_one(
 
 
 def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first_where_they_are_quick(
-    deployment: Deployment, order: Order
+    deserted: Deployment, alone: RpcClient, order: Order
 ) -> None:
     next_run = greeting()
-    with deployment.server() as client:
-        with deployment.worker() as worker:
-            run_id = start(client, order.params())
-            until(lambda: order.has_begun, "the run to begin")
-            worker.process.send_signal(signal.SIGTERM)
-            until(lambda: not client.result("start", next_run)["worker_alive"], "the worker to take nothing new")
-            order.let_go()
-            status = worker.process.wait(PATIENCE_S)
-        output = output_of(client, run_id)
-        kinds = [event["kind"] for event in events_of(client, run_id)]
+    with deserted.worker() as worker:
+        run_id = start(alone, order.params())
+        until(lambda: order.has_begun, "the run to begin")
+        worker.process.send_signal(signal.SIGTERM)
+        until(lambda: not alone.result("start", next_run)["worker_alive"], "the worker to take nothing new")
+        order.let_go()
+        status = worker.process.wait(PATIENCE_S)
 
+    output = output_of(alone, run_id)
+    kinds = [event["kind"] for event in events_of(alone, run_id)]
+    alone.result("runs/cancel", {"run_id": next_run["run_id"]})
     assert (status, output, order.times_begun) == (0, {"text": "until"}, 1)
     assert kinds == ["run_started", "pipe_started", "pipe_completed", "run_ended"]
 
@@ -315,20 +329,19 @@ def test_a_result_that_is_too_large_fails_its_run_and_says_what_to_set(shared: R
 
 
 def test_a_secret_that_a_method_tells_is_masked_in_temporal_the_events_the_answers_and_the_logs(
-    temporal: TemporalServer, deployment: Deployment, tmp_path: Path
+    temporal: TemporalServer, deserted: Deployment, alone: RpcClient, tmp_path: Path
 ) -> None:
     orders = [Order("leak", tmp_path / "leak"), Order("tell", tmp_path / "tell")]
-    with deployment.worker(MY_API_KEY=SECRET) as worker, deployment.server() as client:
-        run_ids = [start(client, order.params()) for order in orders]
-        answers = [client.call("runs/result", {"run_id": run_id, **WAIT}) for run_id in run_ids]
+    with deserted.worker(MY_API_KEY=SECRET) as worker:
+        run_ids = [start(alone, order.params()) for order in orders]
+        answers = [alone.call("runs/result", {"run_id": run_id, **WAIT}) for run_id in run_ids]
         for run_id in run_ids:
-            events_of(client, run_id)
-        everything = repr(client.messages)
-    kept = b"".join(path.read_bytes() for path in temporal.folder.glob("temporal.sqlite3*"))
+            events_of(alone, run_id)
 
+    kept = b"".join(path.read_bytes() for path in temporal.folder.glob("temporal.sqlite3*"))
     assert "error" in answers[0]
     assert "[redacted]" in answers[1]["result"]["output"]["text"]
-    assert SECRET not in everything
+    assert SECRET not in repr(alone.messages)
     assert "[redacted]" in worker.stderr
     assert SECRET not in worker.stderr
     assert b"the key is [redacted]" in kept
@@ -349,35 +362,30 @@ def test_a_worker_in_a_namespace_that_is_not_there_ends_with_a_message(
     assert "Traceback" not in done.stderr
 
 
-def test_a_worker_ends_well_each_time_and_says_nothing_on_stdout(deployment: Deployment) -> None:
-    ended: list[tuple[int, str]] = []
-    with deployment.server() as client:
-        for told_by in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-            with subprocess.Popen(
-                [*COMMAND, "worker", "--orchestration-mode", "temporal", *deployment.flags],
-                cwd=deployment.home,
-                env=isolated_env(deployment.home),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                # A suite that runs in the background may have been started with Ctrl-C ignored.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-            ) as worker:
-                wait_for_a_worker(client)
-                worker.send_signal(told_by)
-                stdout, stderr = worker.communicate(timeout=PATIENCE_S)
-            assert "Traceback" not in stderr
-            ended.append((worker.returncode, stdout))
+def test_a_worker_says_nothing_on_stdout_and_ends_well_on_ctrl_c(deserted: Deployment, alone: RpcClient) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "worker", "--orchestration-mode", "temporal", *deserted.flags],
+        cwd=deserted.home,
+        env=isolated_env(deserted.home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that runs in the background may have been started with Ctrl-C ignored, and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as worker:
+        wait_for_a_worker(alone)
+        worker.send_signal(signal.SIGINT)
+        stdout, stderr = worker.communicate(timeout=PATIENCE_S)
 
-    assert ended == [(0, "")] * 3
+    assert (worker.returncode, stdout) == (0, "")
+    assert "Traceback" not in stderr
 
 
-def test_a_server_waits_for_the_calls_that_are_going_when_its_input_ends_and_ends_well(
-    deployment: Deployment, order: Order
+def test_a_server_whose_input_ends_waits_for_its_calls_and_ends_well(
+    working: Deployment, shared: RpcClient, order: Order
 ) -> None:
-    with deployment.worker(), deployment.server() as client:
-        wait_for_a_worker(client)
+    with working.server() as client:
         call = client.request("execute", order.params(run_id=new_id()))
         until(lambda: order.has_begun, "the run to begin")
 
@@ -389,20 +397,17 @@ def test_a_server_waits_for_the_calls_that_are_going_when_its_input_ends_and_end
 
 
 def test_a_server_that_is_told_to_stop_leaves_its_runs_going_and_ends_well(
-    deployment: Deployment, order: Order
+    working: Deployment, shared: RpcClient, order: Order
 ) -> None:
     params = order.params(run_id=new_id())
-    with deployment.worker():
-        with deployment.server() as first:
-            wait_for_a_worker(first)
-            call = first.request("execute", params)
-            until(lambda: order.has_begun, "the run to begin")
-            first.process.send_signal(signal.SIGTERM)
-            answer = first.answer(call)
-            status = first.wait()
-        order.let_go()
-        with deployment.server() as second:
-            output = output_of(second, params["run_id"])
+    with working.server() as client:
+        call = client.request("execute", params)
+        until(lambda: order.has_begun, "the run to begin")
 
-    assert (answer["error"]["data"]["retry"], status) == ("yes", 0)
-    assert (output, order.times_begun) == ({"text": "until"}, 1)
+        client.process.send_signal(signal.SIGTERM)
+
+        assert client.answer(call)["error"]["data"]["retry"] == "yes"
+        assert client.wait() == 0
+    order.let_go()
+    assert output_of(shared, params["run_id"]) == {"text": "until"}
+    assert order.times_begun == 1

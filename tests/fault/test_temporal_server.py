@@ -69,19 +69,19 @@ def last_for(seconds: float) -> None:
     until(lambda: time.monotonic() - since > seconds, "the outage's end")
 
 
-def test_a_server_that_boots_without_temporal_answers_every_call_and_works_once_temporal_is_there(
+def test_a_server_and_a_worker_that_boot_without_temporal_say_so_and_work_once_it_is_there(
     temporal: TemporalServer, deployment: Deployment
 ) -> None:
     temporal.stop()
-    with deployment.server("--allow-override") as client:
+    with deployment.worker() as worker, deployment.server("--allow-override") as client:
         version = client.result("version")
         direct = client.result("execute", greeting(orchestration_mode="direct"))
         errors = errors_of_every_call(client)
         listed = run_cli(deployment.home, "runs", "list", "--orchestration-mode", "temporal", *deployment.flags)
+        until(lambda: temporal.address in worker.stderr, "the worker to say that it cannot connect")
         temporal.start()
-        with deployment.worker():
-            wait_for_a_worker(client)
-            result = client.result("execute", greeting())
+        wait_for_a_worker(client)
+        result = client.result("execute", greeting())
         temporal.stop()
         client.close_stdin()
         status = client.wait()
@@ -90,7 +90,7 @@ def test_a_server_that_boots_without_temporal_answers_every_call_and_works_once_
     assert direct["output"] == result["output"] == {"text": "Hello Ann"}
     assert set(errors.values()) == {UNREACHABLE}, errors
     assert (listed.returncode, json.loads(listed.stdout)["error"]["code"]) == (1, UNREACHABLE[0])
-    assert "Traceback" not in listed.stderr
+    assert "Traceback" not in listed.stderr + worker.stderr
     assert (result["orchestration_mode"], status) == ("temporal", 0)
 
 
@@ -120,7 +120,9 @@ class Followed:
 
     def results(self) -> list[Any]:
         """What the three calls are answered with in the end."""
-        return [self.client.answer(call)["result"] for call in self.calls]
+        answers = [self.client.answer(call) for call in self.calls]
+        assert all("result" in answer for answer in answers), answers
+        return [answer["result"] for answer in answers]
 
     def told(self, number: int) -> list[dict[str, Any]]:
         """The events that one of the calls was told."""
@@ -163,21 +165,6 @@ def test_runs_are_begun_once_and_end_once_though_temporal_is_lost_for_long_meanw
         assert [event["kind"] for event in story] == ["run_started", "pipe_started", "pipe_completed", "run_ended"]
         assert [event["seq"] for event in story] == [1, 2, 3, 4]
     assert next_output == {"text": "Hello Ann"}
-
-
-def test_a_worker_that_boots_without_temporal_says_so_and_works_once_temporal_is_there(
-    temporal: TemporalServer, deployment: Deployment
-) -> None:
-    temporal.stop()
-    with deployment.worker() as worker:
-        until(lambda: temporal.address in worker.stderr, "the worker to say that it cannot connect")
-        temporal.start()
-        with deployment.server() as client:
-            wait_for_a_worker(client)
-            output = output_of(client, start(client, greeting()))
-
-    assert output == {"text": "Hello Ann"}
-    assert "Traceback" not in worker.stderr
 
 
 @pytest.mark.parametrize("told_by", [signal.SIGINT, signal.SIGTERM])

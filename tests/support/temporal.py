@@ -113,9 +113,9 @@ class Deployment:
         file = write_settings(home, "temporal", address=address, **self.settings)
         self.flags = ("--config", str(file))
 
-    def elsewhere(self, home: Path) -> "Deployment":
-        """The same on another machine, as far as its files go."""
-        return Deployment(home, self.address, **self.settings)
+    def elsewhere(self, home: Path, **settings: Any) -> "Deployment":
+        """The same on another machine, as far as its files go, with these settings of its own."""
+        return Deployment(home, self.address, **{**self.settings, **settings})
 
     def server(self, *flags: str, **client: Any) -> RpcClient:
         """A server whose mode is `temporal`."""
