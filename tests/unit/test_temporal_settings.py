@@ -10,6 +10,7 @@ import tomli
 from orchestrators import temporal
 from orchestrators.contract import PluginContext, SettingFault
 from orchestrators.temporal.connection import Connection, connect_options
+from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.settings import MOST_INLINE_BYTES, TemporalSettings
 from schemas.problem import ProblemError
 from tests.unit.test_registries import ORIGIN, context_of
@@ -254,6 +255,25 @@ class TestWhatCannotBeUsed:
             "operator",
             "fix_configuration",
         )
+        assert words in problem.detail
+
+    @pytest.mark.parametrize(
+        ("store", "words"),
+        [
+            ("nonsense://runs", "Protocol not known: nonsense."),
+            # A package that nothing here installs.
+            ("s3://bucket/runs", "Install s3fs"),
+            (f"{Path(__file__)}/runs", "Not a directory"),
+        ],
+        ids=["a protocol", "a package", "a place"],
+    )
+    def test_an_artifact_store_that_cannot_be_had_says_why(self, store: str, words: str) -> None:
+        with pytest.raises(ProblemError) as refused:
+            Parcels.of(settings(artifact_store=store))
+
+        problem = refused.value.problem
+        assert problem.code == "runtime.misconfigured"
+        assert problem.detail.startswith("The setting artifact_store of rpc_temporal.toml cannot be used: ")
         assert words in problem.detail
 
     def test_a_key_is_in_no_text(self) -> None:
