@@ -17,7 +17,7 @@ from temporalio.service import RPCError, TLSConfig
 from orchestrators.contract import PluginContext, SettingFault
 from orchestrators.setting_values import with_variables
 from orchestrators.temporal.library import RUNTIME
-from orchestrators.temporal.problems import AWAY, misconfigured, not_connected, problem_of, unreachable
+from orchestrators.temporal.problems import AWAY, TORN, misconfigured, not_connected, problem_of, unreachable
 from orchestrators.temporal.settings import ADDRESS, TemporalSettings
 from schemas.problem import Problem, ProblemError
 
@@ -120,7 +120,14 @@ class Connection:
             call.cancel()
 
     async def _work(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        return await work(await self.client())
+        client = await self.client()
+        try:
+            return await work(client)
+        except RPCError as error:
+            if error.status not in TORN:
+                raise
+        # A server that dies tears what is in its hands; whatever we ask may be asked twice.
+        return await work(client)
 
     async def client(self) -> Client:
         """The client, which connects at its first call."""

@@ -1,8 +1,9 @@
 """The runs that a Temporal namespace keeps, as our ledger."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,6 +24,8 @@ from orchestrators.temporal.reading import Look
 from orchestrators.temporal.story import events_of
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
+
+T = TypeVar("T")
 
 # How long a worker may take to stop a run before it is terminated over its head.
 _CANCEL_S = 10.0
@@ -60,13 +63,17 @@ class TemporalLedger:
         look = await reading.look(self._connection, run_id)
         if not look.state.is_final and wait_s > 0:
             with anyio.move_on_after(wait_s):
-                look = await self.ended(run_id)
+                return await self.awaited(run_id)
         if not look.state.is_final:
             raise run_not_finished(run_id)
-        return await self.outcome(look)
+        return await self._outcome(look)
 
-    async def outcome(self, look: Look) -> RunResult:
-        """What came of a run that has ended: its result, or its problem raised."""
+    async def awaited(self, run_id: str) -> RunResult:
+        """Wait for the end of a run: its result, or its problem raised."""
+        look = await self._ended(run_id)
+        return await self._patiently(lambda: self._outcome(look))
+
+    async def _outcome(self, look: Look) -> RunResult:
         if look.state is RunState.COMPLETED:
             end = await closing(self._connection, look.run_id, look.execution)
             if end.result is not None:
@@ -84,7 +91,7 @@ class TemporalLedger:
             if await any_worker(self._connection):
                 await self._while_it_runs(look, terminate=False)
                 with anyio.move_on_after(_CANCEL_S):
-                    look = await self.ended(run_id)
+                    look = await self._ended(run_id)
             if not look.state.is_final:
                 await self._while_it_runs(look, terminate=True)
                 self._listing.expect(run_id, is_open=False)
@@ -105,12 +112,11 @@ class TemporalLedger:
                     # Set though the run goes on: the server was away for too long.
                     await (anyio.sleep_forever() if ended.is_set() else ended.wait())
                 look = await self._look_patiently(run_id)
-        for event in await self._story(look, seen):
+        for event in await self._patiently(lambda: self._story(look, seen)):
             if event.seq > after:
                 yield event
 
-    async def ended(self, run_id: str) -> Look:
-        """Wait for the end of a run."""
+    async def _ended(self, run_id: str) -> Look:
         look = await self._look_patiently(run_id)
         while not look.state.is_final:
             with self._endings.of(run_id) as ended:
@@ -132,11 +138,14 @@ class TemporalLedger:
         return [*events, reading.last_event(look, last + 1, problem)]
 
     async def _look_patiently(self, run_id: str) -> Look:
-        """How a run stands, though the server be away for a while."""
+        return await self._patiently(lambda: reading.look(self._connection, run_id))
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What some reading answers, though the server be away for a while: for those who wait anyway."""
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return await reading.look(self._connection, run_id)
+                return await work()
             except ProblemError as error:
                 if error.problem.code != "runtime.unavailable" or time.monotonic() > until:
                     raise

@@ -87,7 +87,7 @@ class TemporalOrchestrator:
         if events is not None:
             async for event in self._ledger.watch(run.run_id, 0):
                 events(event)
-        return await self._ledger.outcome(await self._ledger.ended(run.run_id))
+        return await self._ledger.awaited(run.run_id)
 
     async def _order(self, run: RunRequest) -> dict[str, Any]:
         settings = self._connection.settings

@@ -26,16 +26,16 @@ MAPPED: Mapping[str, type[BaseException]] = {
 }
 """The exception types that the plugin maps; the rest are kinds of these."""
 
-AWAY = (
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
+TORN = (
     RPCStatusCode.CANCELLED,
     RPCStatusCode.UNKNOWN,
     RPCStatusCode.INTERNAL,
     RPCStatusCode.ABORTED,
     RPCStatusCode.DATA_LOSS,
 )
-"""What a call ends with that reached no server, or was in its hands when it went away."""
+"""What a call ends with that was in the hands of a server when that went away."""
+AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, *TORN)
+"""What a call ends with that no server answered."""
 _REFUSALS = {
     "code: Unauthenticated": RPCStatusCode.UNAUTHENTICATED,
     "code: PermissionDenied": RPCStatusCode.PERMISSION_DENIED,

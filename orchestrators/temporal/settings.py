@@ -17,7 +17,7 @@ _MAY_BE_ZERO = {("drain_s",), ("inline_bytes",)}
 # Temporal's own limit of a payload is 2 MiB, and beside a request or a result there is the story in one.
 MOST_INLINE_BYTES = 1_500_000
 # A worker has to miss several heartbeats before it counts as dead.
-_BEATS_PER_TIMEOUT = 3
+BEATS_PER_TIMEOUT = 3
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class TemporalSettings:
             raise SettingFault(("artifact_store",), "must be an absolute path or a URL")
         if self.inline_bytes > MOST_INLINE_BYTES:
             raise SettingFault(("inline_bytes",), f"must not be above {MOST_INLINE_BYTES}, or Temporal refuses it")
-        if self.heartbeat_s * _BEATS_PER_TIMEOUT > self.heartbeat_timeout_s:
-            raise SettingFault(("heartbeat_timeout_s",), f"must be at least {_BEATS_PER_TIMEOUT} times heartbeat_s")
+        if self.heartbeat_s * BEATS_PER_TIMEOUT > self.heartbeat_timeout_s:
+            raise SettingFault(("heartbeat_timeout_s",), f"must be at least {BEATS_PER_TIMEOUT} times heartbeat_s")
         if bool(self.tls.client_cert_file) != bool(self.tls.client_key_file):
             raise SettingFault(("tls", "client_cert_file"), "and client_key_file go together")
         if self.address and not re.fullmatch(ADDRESS, self.address):

@@ -23,6 +23,7 @@ from orchestrators.temporal.presence import any_worker
 from orchestrators.temporal.problems import misconfigured
 from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
+from orchestrators.temporal.settings import BEATS_PER_TIMEOUT
 from orchestrators.temporal.story import Story
 from orchestrators.temporal.workflows import RunMethod, ValidateMethod
 from schemas.params import RUN_ID_PATTERN
@@ -190,8 +191,9 @@ class TemporalWorker:
     async def _outcome(self, active: ActiveRun) -> Json:
         """Tell Temporal how a run gets on until it has its outcome, and Temporal can be told that."""
         news = active.news
+        interval_s = _interval_s(self._settings.heartbeat_s, activity.info().heartbeat_timeout)
         while active.outcome is None or not await self._connection.is_up():
-            with anyio.move_on_after(self._settings.heartbeat_s):
+            with anyio.move_on_after(interval_s):
                 await news.wait()
             await asyncio.sleep(_GATHER_S)
             news = active.news
@@ -244,6 +246,13 @@ class TemporalWorker:
         except ProblemError as error:
             problem = error.problem
             raise ApplicationError(problem.detail, problem.to_wire(), type=problem.code, non_retryable=True) from error
+
+
+def _interval_s(heartbeat_s: float, timeout: timedelta | None) -> float:
+    """How often to beat: as the worker is set, and often enough for whoever started the run."""
+    if timeout is None:
+        return heartbeat_s
+    return min(heartbeat_s, timeout.total_seconds() / BEATS_PER_TIMEOUT)
 
 
 def _checked(workflow_id: str | None) -> str:
