@@ -48,9 +48,11 @@ class LineServer:
 
     def read_line(self) -> bytes:
         """The next line. Raises EOFError when the server is gone."""
-        while b"\n" not in self._left_over:
-            self._left_over += self._read()
-        line, _, self._left_over = self._left_over.partition(b"\n")
+        # Looked through once, however many pieces a long line comes in.
+        pieces = [self._left_over]
+        while b"\n" not in pieces[-1]:
+            pieces.append(self._read())
+        line, _, self._left_over = b"".join(pieces).partition(b"\n")
         return line
 
     def pump(self, lines: Sequence[bytes], in_flight: int) -> None:

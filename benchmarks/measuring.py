@@ -2,16 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: what we and the peer took (or did per second), their ratio, and what the ratio must be, if anything.
+    """One row: what we and the peer took (or did per second), their ratio, and what must come out, if anything.
 
-    Without a peer there is no ratio, and the target is one for what we took.
+    Where a difference is judged, that stands in the ratio's place. Without a peer there is neither, and the target is
+    one for what we took.
     """
 
     name: str
@@ -23,13 +24,15 @@ class Figure:
     target: float | None
     higher_is_better: bool
     pairs: int
+    difference: float | None = None
 
     @property
     def reached(self) -> bool | None:
         """Whether the target is reached; None without one."""
         if self.target is None:
             return None
-        judged = self.ours if self.ratio is None else self.ratio
+        told = (self.ratio, self.difference, self.ours)
+        judged = next(value for value in told if value is not None)
         return judged >= self.target if self.higher_is_better else judged <= self.target
 
     def as_json(self) -> dict[str, Any]:
@@ -46,9 +49,12 @@ class Goal:
     unit: str
     target: float | None = None
     higher_is_better: bool = False
+    by_difference: bool = False
+    """Judged by what we take more than the peer, in the unit, and not by the ratio."""
 
 
 Measure = Callable[[], float]
+Pick = Callable[[Sequence[float]], float]
 
 
 def compare(goal: Goal, ours: Measure, theirs: Measure, pairs: int, *, is_warm: bool = False) -> Figure:
@@ -62,10 +68,11 @@ def compare(goal: Goal, ours: Measure, theirs: Measure, pairs: int, *, is_warm: 
         unit=goal.unit,
         ours=statistics.median(mine for mine, _ in taken),
         theirs=statistics.median(other for _, other in taken),
-        ratio=statistics.median(mine / other for mine, other in taken),
+        ratio=None if goal.by_difference else statistics.median(mine / other for mine, other in taken),
         target=goal.target,
         higher_is_better=goal.higher_is_better,
         pairs=pairs,
+        difference=statistics.median(mine - other for mine, other in taken) if goal.by_difference else None,
     )
 
 
@@ -73,17 +80,21 @@ def measure(goal: Goal, ours: Measure, times: int, *, is_warm: bool = False) -> 
     """Measure what has no peer, after a time that does not count unless `is_warm`."""
     if not is_warm:
         ours()
-    taken = [ours() for _ in range(times)]
+    return of_times(goal, [ours() for _ in range(times)])
+
+
+def of_times(goal: Goal, taken: Sequence[float], pick: Pick = statistics.median) -> Figure:
+    """What has been measured and has no peer; `pick` says which time counts."""
     return Figure(
         name=goal.name,
         peer=goal.peer,
         unit=goal.unit,
-        ours=statistics.median(taken),
+        ours=pick(taken),
         theirs=None,
         ratio=None,
         target=goal.target,
         higher_is_better=goal.higher_is_better,
-        pairs=times,
+        pairs=len(taken),
     )
 
 

