@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 from temporalio import activity
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
@@ -20,7 +21,7 @@ from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.names import RUN, RUNS, VALIDATE
 from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.presence import any_worker
-from orchestrators.temporal.problems import misconfigured
+from orchestrators.temporal.problems import misconfigured, problem_of
 from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
 from orchestrators.temporal.settings import BEATS_PER_TIMEOUT
@@ -68,6 +69,7 @@ class TemporalWorker:
         client = await self._connected(stop)
         if client is None:
             return
+        await self._check_namespace(client)
         async with anyio.create_task_group() as self._tasks:
             try:
                 async with self._workflow_worker(client):
@@ -80,6 +82,15 @@ class TemporalWorker:
                 why, _, _ = str(error).partition(": Status {")
                 raise ProblemError(misconfigured(f"Temporal does not take this worker: {why}.")) from error
             self._tasks.cancel_scope.cancel()
+
+    async def _check_namespace(self, client: Client) -> None:
+        """Raise `ProblemError` where the namespace is not there: two SDK workers that both find that out may hang."""
+        try:
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+        except RPCError as error:
+            # Not everybody who may work in a namespace may ask about it.
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise ProblemError(problem_of(error)) from error
 
     async def _see_to_the_last(self) -> None:
         """Let the workflows of runs that have just ended here, or were handed back, go on: nobody else may be there."""

@@ -39,7 +39,7 @@ def found(examined: tuple[Path, dict[str, Any]]) -> str:
         "ok Pipelex 0.92.2",
         "1 methods in it",
         "the project is not trusted",
-        "ok orchestration modes: dbos, direct; configured: direct",
+        "ok orchestration modes: dbos, direct, temporal; configured: direct",
         "ok a server and its engine answered in",
         "ok backend openai: enabled (OPENAI_API_KEY set)",
         "anthropic (ANTHROPIC_API_KEY)",

@@ -306,7 +306,7 @@ class TestPipelexPlugins:
         with serve(tmp_path, "--allow-override", env={"PYTHONPATH": str(site)}) as client:
             error = client.error("execute", greeting("pipelex-echo"))
 
-        assert "Installed: dbos, direct, echo." in error["message"]
+        assert "Installed: dbos, direct, echo, temporal." in error["message"]
 
 
 def greeting_to_judge(text: str) -> dict[str, Any]:
