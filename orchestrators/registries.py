@@ -28,6 +28,8 @@ TEARDOWN_S = 5.0
 
 ContextFactory = Callable[[PluginOrigin, str], PluginContext]
 """Makes the context of a plugin for a token."""
+Locks = dict[str, anyio.Lock]
+"""One for each plugin, by its name."""
 Built = TypeVar("Built")
 
 
@@ -65,12 +67,13 @@ class ErrorMappers:
 class _Registry(Generic[Built]):
     """Values built once each, at first use; a failed build is tried again at the next use."""
 
-    def __init__(self, context_of: ContextFactory, errors: ErrorMappers) -> None:
+    def __init__(self, context_of: ContextFactory, errors: ErrorMappers, locks: Locks | None = None) -> None:
+        """Registries that share `locks` build what one plugin offers one after the other."""
         self._context_of = context_of
         self._errors = errors
+        self._locks = {} if locks is None else locks
         self._factories: dict[str, Registered[Callable[[PluginContext], Built]]] = {}
         self._built: dict[str, Built] = {}
-        self._locks: dict[str, anyio.Lock] = {}
 
     def modes(self) -> list[str]:
         """Every token that is known to be served, sorted."""
@@ -90,17 +93,17 @@ class _Registry(Generic[Built]):
             return self._built[mode]
         if mode not in self._factories:
             raise _not_served(mode, self.modes())
-        async with self._locks.setdefault(mode, anyio.Lock()):
+        factory = self._factories[mode]
+        # An SDK that two threads import at once breaks in both.
+        async with self._locks.setdefault(factory.origin.name, anyio.Lock()):
             if mode not in self._built:
-                self._built[mode] = await self._build(mode, self._factories[mode])
+                self._built[mode] = await self._build(mode, factory)
         return self._built[mode]
 
     async def _build(self, mode: str, factory: Registered[Callable[[PluginContext], Built]]) -> Built:
-        self._errors.use(factory.origin.name)
         context = self._context_of(factory.origin, mode)
         try:
-            # In a thread: a factory imports what may take seconds.
-            return await anyio.to_thread.run_sync(factory.value, context)
+            return await self._made(factory, context)
         except ProblemError:
             raise
         except Exception as error:
@@ -109,12 +112,20 @@ class _Registry(Generic[Built]):
                 logger.exception("the plugin %s failed while it built what serves '%s'", factory.origin, mode)
             raise known or _cannot_begin(factory.origin, mode) from error
 
+    async def _made(self, factory: Registered[Callable[[PluginContext], Built]], context: PluginContext) -> Built:
+        try:
+            # In a thread: a factory imports what may take seconds.
+            return await anyio.to_thread.run_sync(factory.value, context)
+        finally:
+            # Not before: to ask a mapper's type imports the same.
+            self._errors.use(factory.origin.name)
+
 
 class OrchestratorRegistry(_Registry[Orchestrator]):
     """The orchestrators by token."""
 
-    def __init__(self, context_of: ContextFactory, errors: ErrorMappers) -> None:
-        super().__init__(context_of, errors)
+    def __init__(self, context_of: ContextFactory, errors: ErrorMappers, locks: Locks | None = None) -> None:
+        super().__init__(context_of, errors, locks)
         self._fire_and_forget: set[str] = set()
 
     def supports_fire_and_forget(self, mode: str) -> bool:
@@ -155,9 +166,10 @@ class Plugins:
         self.origins = origins
         """The plugins that registered."""
         self.errors = ErrorMappers(registrations.error_mappers)
-        self.orchestrators = OrchestratorRegistry(context_of, self.errors)
-        self.validators = BundleValidatorRegistry(context_of, self.errors)
-        self.workers = WorkerRegistry(context_of, self.errors)
+        locks: Locks = {}
+        self.orchestrators = OrchestratorRegistry(context_of, self.errors, locks)
+        self.validators = BundleValidatorRegistry(context_of, self.errors, locks)
+        self.workers = WorkerRegistry(context_of, self.errors, locks)
         self._context_of = context_of
         self._unasked = list(registrations.token_sources)
         self._found: list[FoundMode] = []

@@ -1,5 +1,6 @@
 """The database of the ledger and of DBOS: one SQLAlchemy engine for both."""
 
+import atexit
 import logging
 import os
 import sqlite3
@@ -62,7 +63,10 @@ class Database:
             _migrate(engine, parsed)
         except (SQLAlchemyError, OSError) as error:
             raise database_failure(error) from error
-        return cls(engine, file)
+        database = cls(engine, file)
+        # SQLite brings its file up to date when its last connection is closed.
+        atexit.register(database.close)
+        return database
 
     async def write(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a transaction that is committed when this returns. Raises `ProblemError`.

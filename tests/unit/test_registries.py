@@ -59,6 +59,27 @@ def problem(code: str) -> Callable[[BaseException], Problem]:
     )
 
 
+async def test_what_one_plugin_offers_is_built_one_after_the_other() -> None:
+    """Two threads that import an SDK at once may both find it half imported."""
+    both, met = threading.Barrier(2), []
+
+    def factory(context: PluginContext) -> Any:
+        try:
+            met.append(both.wait(timeout=0.2))
+        except threading.BrokenBarrierError:
+            both.reset()
+
+    registrar = with_orchestrator(factory)
+    registrar.add_bundle_validator("mode", factory)
+    offered = plugins(registrar)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(offered.orchestrators.get, "mode")
+        tasks.start_soon(offered.validators.get, "mode")
+
+    assert met == []
+
+
 async def test_the_views_tell_what_is_registered() -> None:
     registrar = with_orchestrator(lambda context: None, fire_and_forget=True)
     registrar.add_orchestrator("blocking", lambda context: None, supports_fire_and_forget=False)

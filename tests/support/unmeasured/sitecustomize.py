@@ -5,8 +5,16 @@ same would double what each of them costs.
 """
 
 import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
 
 if "coverage" in sys.modules and {"orchestrators.engine", "uvicorn", "pip"} & set(sys.orig_argv):
     measuring = sys.modules["coverage"].Coverage.current()
     if measuring is not None:
         measuring.stop()
+
+# This hides one that a test has for itself.
+_theirs = PathFinder.find_spec("sitecustomize", [entry for entry in sys.path if Path(entry) != Path(__file__).parent])
+if _theirs is not None and _theirs.loader is not None:
+    _theirs.loader.exec_module(module_from_spec(_theirs))
