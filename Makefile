@@ -1,5 +1,5 @@
 # make demo    run the shipped example through the real server; sets everything up first
-# make test    the whole suite, then the end-to-end tests on every other Python 3.11-3.13 that is here
+# make test    the whole suite, then the end-to-end tests on the oldest Python of 3.11-3.13 that is here, and some between
 # make check   lint, format, types, import rules
 # make conformance   the official MCP conformance suite alone, with what it has to say; `make test` runs it too
 # make soak    the long crash campaign of docs/reliability.md; KILLS=220 SEED=1
@@ -10,7 +10,7 @@
 # PYTHON=/path/to/python chooses the Python of .venv; else it is the newest of 3.11-3.13 that is here.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test conformance node-packages end-to-end check soak bench fmt clean
+.PHONY: demo test conformance node-packages end-to-end end-to-end-briefly check soak bench fmt clean
 
 KILLS ?= 220
 SEED ?= 1
@@ -22,6 +22,8 @@ EXAMPLE := examples/invoice_triage
 # What no Python changes. Of MCP, its handshake and tools are tested on each; of models, live runs are, but not each file
 # that may hold a key: settings and .env files are read by libraries of ours and others', which are pinned to one version.
 ON_ONE_PYTHON := $(patsubst %,tests/end_to_end/test_%.py,mcp_folders mcp_properties mcp_resources mcp_tasks model_keys)
+# What shows that a Python between the oldest and the newest works: the wire, the commands, runs, workers, both SDKs.
+BRIEFLY := $(patsubst %,tests/end_to_end/test_%.py,subprocess runs durable temporal cli_call)
 NODE_STAMP := tests/node/node_modules/.installed
 
 demo: $(VENV)/installed
@@ -40,7 +42,11 @@ node-packages: $(NODE_STAMP)
 
 end-to-end: $(VENV)/installed-dev
 	@echo "End-to-end tests on $$($(BIN)/python --version):"
-	@$(BIN)/python -m pytest tests/end_to_end $(addprefix --ignore=,$(ON_ONE_PYTHON))
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/end_to_end $(addprefix --ignore=,$(ON_ONE_PYTHON))
+
+end-to-end-briefly: $(VENV)/installed-dev
+	@echo "Some end-to-end tests on $$($(BIN)/python --version):"
+	@$(BIN)/python -m pytest $(BRIEFLY)
 
 check: $(VENV)/installed-dev
 	@$(BIN)/ruff check
