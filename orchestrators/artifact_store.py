@@ -23,7 +23,6 @@ class ArtifactStore:
 
     def __init__(self, url: str) -> None:
         """`url` is an absolute path or a URL."""
-        self._url = url
         self._files, self._root = fsspec.core.url_to_fs(url)
         self._is_folder = "file" in _protocols(self._files)
         if self._is_folder:

@@ -58,11 +58,6 @@ class Connection:
         """host:port of the server."""
         return str(self._options["target_host"])
 
-    @property
-    def namespace(self) -> str:
-        """The namespace that everything here is in."""
-        return str(self._options["namespace"])
-
     async def call(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """What one call of Temporal answers. Raises `ProblemError` for every failure of the call.
 

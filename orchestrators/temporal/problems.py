@@ -159,10 +159,12 @@ def _of_rpc(error: RPCError, run_id: str | None) -> Problem:
         return _refusal(error.status)
     if error.status is RPCStatusCode.NOT_FOUND and "namespace" in text:
         return misconfigured(f"The Temporal server has no such namespace: {_one_line(error.message)}.")
-    if error.status is RPCStatusCode.NOT_FOUND and run_id is not None:
-        return run_not_found(run_id).problem
     if error.status is RPCStatusCode.NOT_FOUND:
-        return run_not_found("of this call").problem
+        problem = run_not_found(run_id or "").problem
+        if run_id is not None:
+            return problem
+        # Not every call names a run; what Temporal says is all there is then.
+        return problem.model_copy(update={"detail": f"{_one_line(error.message)}.", "params": None})
     return misconfigured(f"The Temporal server refuses a call of this mthds-rpc: {_one_line(error.message)}.")
 
 

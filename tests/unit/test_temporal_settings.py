@@ -279,7 +279,7 @@ class TestWhatCannotBeUsed:
     def test_a_key_is_in_no_text(self) -> None:
         connection = Connection.of(context(values(api_key="${MY_KEY}"), {"MY_KEY": "sk-secret"}))
 
-        assert "sk-secret" not in f"{connection!r} {connection.address} {connection.namespace}"
+        assert "sk-secret" not in f"{connection!r} {connection.address}"
 
 
 def context(merged: Mapping[str, Any], environment: Mapping[str, str]) -> PluginContext:
