@@ -66,14 +66,15 @@ class TemporalWorker:
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
         """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
-        client = await self._connected(stop)
-        if client is None:
+        clients = await self._connected(stop)
+        if clients is None:
             return
+        client, run_client = clients
         await self._check_namespace(client)
         async with anyio.create_task_group() as self._tasks:
             try:
                 async with self._workflow_worker(client):
-                    async with self._run_worker(await self._connection.connected_client(RUNS)):
+                    async with self._run_worker(run_client):
                         self._tasks.start_soon(self._tell_when_known, working)
                         await stop.wait()
                     await self._see_to_the_last()
@@ -117,12 +118,12 @@ class TemporalWorker:
         except ProblemError:
             return False
 
-    async def _connected(self, stop: anyio.Event) -> Client | None:
-        """A client, however long the server is away; None where this worker is stopped before."""
+    async def _connected(self, stop: anyio.Event) -> tuple[Client, Client] | None:
+        """Clients for workflows and for runs, however long the server is away; None where it is stopped before."""
         pause_s = _FIRST_PAUSE_S
         while not stop.is_set():
             try:
-                return await asyncio.wait_for(self._connection.connected_client(), self._settings.call_timeout_s)
+                return await asyncio.wait_for(self._clients(), self._settings.call_timeout_s)
             except (RuntimeError, RPCError, TimeoutError) as error:
                 logger.warning(
                     "the Temporal server at %s cannot be reached (%s); trying again in %g s",
@@ -134,6 +135,9 @@ class TemporalWorker:
                 await stop.wait()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         return None
+
+    async def _clients(self) -> tuple[Client, Client]:
+        return await self._connection.connected_client(), await self._connection.connected_client(RUNS)
 
     def _run_worker(self, client: Client) -> SdkWorker:
         """Takes runs up. It is the one that says whether anybody is there."""
