@@ -111,12 +111,14 @@ class Followed:
     calls: list[Any] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Start it, and wait until both that are told of its progress have seen it begin."""
+        """Start it, and wait until all three wait for its end: the last tells nothing, so others are asked after it."""
         self._ask("execute", self.order.params(run_id=self.run_id))
         self._wait_for_two_events(0)
         self._ask("runs/watch", {"run_id": self.run_id})
         self._ask("runs/result", {"run_id": self.run_id, "wait_s": 3600})
         self._wait_for_two_events(1)
+        for _ in range(5):
+            assert self.client.result("runs/get", {"run_id": self.run_id})["state"] == "RUNNING"
 
     def results(self) -> list[Any]:
         """What the three calls are answered with in the end."""
