@@ -60,6 +60,7 @@ class EngineProcess(asyncio.Protocol):
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._retired = False
+        self._waiting = 0
 
     @property
     def is_ready(self) -> bool:
@@ -76,9 +77,18 @@ class EngineProcess(asyncio.Protocol):
         """Jobs under way."""
         return len(self._jobs)
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether it holds nothing, does nothing and nobody waits for it, while it takes jobs or will."""
+        return (self.is_ready or self.is_starting) and not (self.digests or self._jobs or self._waiting)
+
     async def wait_ready(self) -> None:
         """Return once it takes jobs. Raises `ProblemError` where it cannot boot, `EngineGone` where it was killed."""
-        await asyncio.shield(self._ready)
+        self._waiting += 1
+        try:
+            await asyncio.shield(self._ready)
+        finally:
+            self._waiting -= 1
 
     async def run(self, boot_timeout_s: float) -> None:
         """Spawn the child and stay until it has ended; never leaves it behind."""

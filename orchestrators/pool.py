@@ -73,6 +73,7 @@ class EnginePool:
         self._engines: dict[str, list[EngineProcess]] = {}
         self._lane_used: dict[str, float] = {}
         self._spawned = 0
+        self._is_closing = False
         self._changed = anyio.Event()
         self._passed: OrderedDict[tuple[str, str | None, str], None] = OrderedDict()
 
@@ -86,6 +87,7 @@ class EnginePool:
                 try:
                     yield pool
                 finally:
+                    pool._is_closing = True
                     tasks.cancel_scope.cancel()
 
     def prestart(self) -> None:
@@ -187,7 +189,8 @@ class EnginePool:
                 least = min(engine.load for engine in ready)
                 holders = [engine for engine in ready if digest in engine.digests and engine.load <= least + _BUSY]
                 chosen = min(holders or ready, key=lambda engine: engine.load)
-                chosen.digests.add(digest)
+                if digest:
+                    chosen.digests.add(digest)
                 return chosen
             await self._first_ready(lane)
 
@@ -199,7 +202,19 @@ class EnginePool:
             return
         if lane.key != SHARED.key:
             self._make_room()
-        self._spawn(lane)
+        if not self._adopt(lane):
+            self._spawn(lane)
+
+    def _adopt(self, lane: Lane) -> bool:
+        """Whether `lane` was given a shared engine: one that holds nothing yet serves any lane, and need not boot."""
+        if lane.key == SHARED.key or lane.boot_orchestrator is not None:
+            return False
+        for engine in self._engines.get(SHARED.key, []):
+            if engine.is_unused:
+                self._engines[SHARED.key].remove(engine)
+                self._engines[lane.key].append(engine)
+                return True
+        return False
 
     async def _first_ready(self, lane: Lane) -> None:
         starting = [engine for engine in self._engines.get(lane.key, []) if engine.is_starting]
@@ -220,7 +235,10 @@ class EnginePool:
                     engine.kill()
                 return
 
-    def _spawn(self, lane: Lane) -> EngineProcess:
+    def _spawn(self, lane: Lane) -> None:
+        if self._is_closing:
+            # What is started in tasks that are already cancelled may never end.
+            raise EngineGone("this process ends")
         self._spawned += 1
         work_dir = self._directory / f"engine-{self._spawned}"
         options = EngineOptions(
@@ -232,14 +250,13 @@ class EnginePool:
         )
         engine = EngineProcess(options, self._settings.report)
         self._engines.setdefault(lane.key, []).append(engine)
-        self._tasks.start_soon(self._keep, lane, engine, name=f"engine {self._spawned}")
-        return engine
+        self._tasks.start_soon(self._keep, engine, name=f"engine {self._spawned}")
 
-    async def _keep(self, lane: Lane, engine: EngineProcess) -> None:
+    async def _keep(self, engine: EngineProcess) -> None:
         try:
             await engine.run(self._settings.boot_timeout_s)
         finally:
-            self._engines[lane.key].remove(engine)
+            next(engines for engines in self._engines.values() if engine in engines).remove(engine)
             self._changed.set()
             self._changed = anyio.Event()
             shutil.rmtree(engine.options.work_dir, ignore_errors=True)

@@ -25,6 +25,7 @@ P = ParamSpec("P")
 
 # Events that come together are kept together.
 _GATHER_S = 0.02
+_LOOK_S = 0.05
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
@@ -55,6 +56,8 @@ class Runner:
         self.in_hand: set[str] = set()
         """Every run between its dispatch and its end here, those between two attempts among them."""
         self.active: dict[str, ActiveRun] = {}
+        self.is_stopping = False
+        """Whether nothing is begun any more."""
         self._last_chance = LastChance(pool, max_attempts)
         self._became_active = anyio.Event()
 
@@ -73,6 +76,8 @@ class Runner:
         lost_attempt = 0
         while True:
             async with self._last_chance.engine(request.run_id, lost_attempt) as lane:
+                if self.is_stopping:
+                    return False
                 claim = await self.surely(self._begin, request)
                 if claim is None:
                     return True
@@ -87,6 +92,17 @@ class Runner:
                     del self.active[request.run_id]
                 lost_attempt = claim.attempt
 
+    async def hand_back(self, drain_s: float) -> None:
+        """Begin nothing more, let runs go on for `drain_s`, then stop them; return once nothing is in hand."""
+        self.is_stopping = True
+        with anyio.move_on_after(drain_s):
+            while self.active:  # noqa: ASYNC110 - it ends within moments, or not at all
+                await anyio.sleep(_LOOK_S)
+        for active in self.active.values():
+            active.scope.cancel()
+        while self.in_hand:  # noqa: ASYNC110
+            await anyio.sleep(_LOOK_S)
+
     async def wait_until_active(self) -> None:
         """Return while there is a run in hand."""
         while not self.active:
@@ -99,7 +115,8 @@ class Runner:
     async def _attempt(self, request: RunRequest, active: ActiveRun, lane: Lane) -> bool:
         """One attempt; false where its engine was lost and another attempt is due. Raises `ClaimLost`."""
         story = _Story(self, active)
-        outcome = await self._outcome(request, story, lane)
+        # It may have been told to stop while the database wrote that the run has begun.
+        outcome = None if self.is_stopping else await self._outcome(request, story, lane)
         if isinstance(outcome, Problem):
             return await self._failed(story, outcome)
         if outcome is None:

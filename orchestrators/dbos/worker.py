@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # How soon a run that was cancelled, or taken away, is noticed.
 _LOOK_S = 0.1
+# How long runs that are stopped may take to be handed back, the database being slow or away.
+_LAST_S = 3.0
 
 
 class DbosWorker:
@@ -45,7 +47,6 @@ class DbosWorker:
         self._executors: Executors = executors_of(self._database, self._settings.lease_s)
         self._queue = RunQueue(self._database)
         self._runner = Runner(self._database, context.pool, self._executor, self._settings.max_attempts, context.redact)
-        self._stopping = anyio.Event()
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
         """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
@@ -119,7 +120,7 @@ class DbosWorker:
 
     async def _serve(self, payload: dict[str, Any]) -> None:
         """DBOS's workflow of one run."""
-        if self._stopping.is_set():
+        if self._runner.is_stopping:
             await anyio.sleep_forever()
         try:
             request = RunRequest.model_validate(payload)
@@ -167,15 +168,9 @@ class DbosWorker:
                 active.scope.cancel()
 
     async def _hand_back(self) -> None:
-        self._stopping.set()
-        with anyio.move_on_after(self._settings.drain_s):
-            while self._runner.active:  # noqa: ASYNC110 - it ends within moments, or not at all
-                await anyio.sleep(_LOOK_S / 2)
-        for active in list(self._runner.active.values()):
-            active.scope.cancel()
-        with anyio.move_on_after(self._settings.drain_s + 3):
-            while self._runner.active:  # noqa: ASYNC110
-                await anyio.sleep(_LOOK_S / 2)
+        drain_s = self._settings.drain_s
+        with anyio.move_on_after(2 * drain_s + _LAST_S):
+            await self._runner.hand_back(drain_s)
             await self._queue.put_back(await self._queue.owned([self._executor]))
 
 

@@ -1,5 +1,6 @@
 """What happens to runs and neighbours when an engine is killed, stuck, or ends by itself."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -156,6 +157,37 @@ async def test_python_is_refused_where_it_is_not_allowed(tmp_path: Path) -> None
         code = await problem_of_run(pool, request(python_method("    return None"), {"word": "x"}))
 
     assert code == "pipelex.deployment.custom_code_requires_sandbox"
+
+
+async def test_the_engine_that_waits_for_work_takes_a_method_with_python_and_the_next_one_boots_another(
+    pool: EnginePool,
+) -> None:
+    pool.prestart()
+    while not engine_pids():
+        await anyio.sleep(0.01)
+    waiting = engine_pids()
+
+    result = await pool.execute(request(python_method("    return TextContent(text=word)"), {"word": "x"}), None)
+    pids_then = engine_pids()
+    await pool.execute(greeting("run-2"), None)
+
+    assert result.output == {"text": "x"}
+    assert pids_then == waiting
+    assert len(engine_pids()) == 2
+
+
+async def test_a_run_that_comes_while_the_pool_ends_is_lost_and_the_pool_ends(tmp_path: Path) -> None:
+    async with EnginePool.open(PoolSettings(state_dir=tmp_path)) as pool:
+        pool.prestart()
+        while not engine_pids():
+            await anyio.sleep(0.01)
+        # Its first step is taken while the pool already waits for its engines' end.
+        late = asyncio.ensure_future(pool.execute(greeting(), None))
+
+    with pytest.raises(ProblemError) as raised:
+        await late
+    assert raised.value.problem.code == "run.lost"
+    assert engine_pids() == []
 
 
 async def test_many_runs_at_once_each_get_their_own_answer(pool: EnginePool) -> None:
