@@ -217,10 +217,11 @@ class EnginePool:
         return False
 
     async def _first_ready(self, lane: Lane) -> None:
-        starting = [engine for engine in self._engines.get(lane.key, []) if engine.is_starting]
+        engines = self._engines.get(lane.key, [])
+        starting = [engine for engine in engines if engine.is_starting]
         if starting:
             await starting[0].wait_ready()
-        else:
+        elif not any(engine.is_ready for engine in engines):
             # Every place is taken by an engine that is about to end.
             await self._changed.wait()
 

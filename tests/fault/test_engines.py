@@ -159,13 +159,16 @@ async def test_python_is_refused_where_it_is_not_allowed(tmp_path: Path) -> None
     assert code == "pipelex.deployment.custom_code_requires_sandbox"
 
 
+@pytest.mark.parametrize("has_booted", [False, True])
 async def test_the_engine_that_waits_for_work_takes_a_method_with_python_and_the_next_one_boots_another(
-    pool: EnginePool,
+    pool: EnginePool, has_booted: bool
 ) -> None:
     pool.prestart()
     while not engine_pids():
         await anyio.sleep(0.01)
     waiting = engine_pids()
+    if has_booted:
+        await pool.ask("models", {})
 
     result = await pool.execute(request(python_method("    return TextContent(text=word)"), {"word": "x"}), None)
     pids_then = engine_pids()
