@@ -19,11 +19,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt constraints-oldest.txt
 EXAMPLE := examples/invoice_triage
-# What no Python changes. Of MCP, its handshake and tools are tested on each; of models, live runs are, but not each file
+# What no Python changes. Of MCP, its handshake is tested on each; of models, live runs are, but not each file
 # that may hold a key: settings and .env files are read by libraries of ours and others', which are pinned to one version.
-ON_ONE_PYTHON := $(patsubst %,tests/end_to_end/test_%.py,mcp_folders mcp_properties mcp_resources mcp_tasks model_keys)
-# What shows that a Python between the oldest and the newest works: the wire, and runs.
-BRIEFLY := $(patsubst %,tests/end_to_end/test_%.py,subprocess runs)
+ON_ONE_PYTHON := $(patsubst %,tests/end_to_end/test_%.py,\
+	mcp_folders mcp_properties mcp_resources mcp_tasks mcp_tools model_keys)
+# What shows that a Python between the oldest and the newest works: runs of all kinds, over the wire.
+BRIEFLY := tests/end_to_end/test_runs.py
 NODE_STAMP := tests/node/node_modules/.installed
 
 demo: $(VENV)/installed
@@ -40,11 +41,11 @@ conformance: $(VENV)/installed-dev $(NODE_STAMP)
 
 node-packages: $(NODE_STAMP)
 
-end-to-end: $(VENV)/installed-dev
+end-to-end: $(VENV)/installed-end-to-end
 	@echo "End-to-end tests on $$($(BIN)/python --version):"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/end_to_end $(addprefix --ignore=,$(ON_ONE_PYTHON))
 
-end-to-end-briefly: $(VENV)/installed-dev
+end-to-end-briefly: $(VENV)/installed-end-to-end
 	@echo "Some end-to-end tests on $$($(BIN)/python --version):"
 	@$(BIN)/python -m pytest $(BRIEFLY)
 
@@ -72,6 +73,10 @@ clean:
 $(VENV)/installed: $(PINS)
 	@PYTHON='$(PYTHON)' scripts/install $(VENV) .
 	@touch $@
+
+$(VENV)/installed-end-to-end: $(PINS)
+	@PYTHON='$(PYTHON)' scripts/install $(VENV) '.[end-to-end]'
+	@touch $(VENV)/installed $@
 
 $(VENV)/installed-dev: $(PINS)
 	@PYTHON='$(PYTHON)' scripts/install $(VENV) '.[dev]'

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from tests.fault.campaign import Plan, campaign
 
-KILLS = 18
+KILLS = 12
 
 
 def test_acknowledged_runs_each_end_once_whatever_is_killed(tmp_path: Path) -> None:
-    with campaign(tmp_path, Plan(seed=1, kills=KILLS, runs=220)) as opened:
+    with campaign(tmp_path, Plan(seed=1, kills=KILLS, runs=150)) as opened:
         report = opened.run()
 
     assert report.faults == []

@@ -20,7 +20,7 @@ from tests.support.temporal import Deployment, TemporalServer, temporal_server, 
 
 UNREACHABLE = (-31084, "runtime.unavailable")
 # Longer than a worker keeps what Temporal does not ask for while it is there, and than Temporal's client tries again.
-OUTAGE_S = 45.0
+OUTAGE_S = 60.0
 
 
 @pytest.fixture(scope="module")
