@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverse
 from temporalio.client import Client
 
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.names import CANCELLED_BY_CALLER
 
 Json = dict[str, Any]
 
@@ -30,7 +31,7 @@ class Closing:
     reason: str
     """Why it was terminated."""
     outcome: Json
-    """What its last activity answered; empty where none did."""
+    """What its last activity answered, or the story that we terminated it with; empty where there is neither."""
     outcome_at: float
 
 
@@ -57,11 +58,15 @@ def _closing(events: list[HistoryEvent]) -> Closing:
     answered = next(
         (event for event in events if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED), None
     )
+    terminated = last.workflow_execution_terminated_event_attributes
+    outcome = {} if answered is None else value_of(answered.activity_task_completed_event_attributes.result) or {}
+    if terminated.reason == CANCELLED_BY_CALLER and terminated.HasField("details"):
+        outcome = {"story": value_of(terminated.details) or outcome.get("story", {})}
     return Closing(
         result=value_of(last.workflow_execution_completed_event_attributes.result) if is_completed else None,
         failure=last.workflow_execution_failed_event_attributes.failure if is_failed else None,
-        reason=last.workflow_execution_terminated_event_attributes.reason,
-        outcome={} if answered is None else value_of(answered.activity_task_completed_event_attributes.result) or {},
+        reason=terminated.reason,
+        outcome=outcome,
         outcome_at=0.0 if answered is None else seconds_of(answered.event_time),
     )
 

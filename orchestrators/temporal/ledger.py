@@ -93,7 +93,7 @@ class TemporalLedger:
                 with anyio.move_on_after(_CANCEL_S):
                     look = await self._ended(run_id)
             if not look.state.is_final:
-                await self._while_it_runs(look, terminate=True)
+                await self._while_it_runs(await reading.look(self._connection, run_id), terminate=True)
                 self._listing.expect(run_id, is_open=False)
         return await self.get(run_id)
 
@@ -152,11 +152,14 @@ class TemporalLedger:
             await anyio.sleep(_AGAIN_S)
 
     async def _while_it_runs(self, look: Look, *, terminate: bool) -> None:
-        """Have Temporal end a run one way or the other; that it has ended meanwhile is no failure."""
+        """Have Temporal end a run one way or the other; that it has ended meanwhile is no failure.
+
+        Temporal forgets the heartbeats of what is terminated, so the story goes along.
+        """
 
         async def end(client: Client) -> None:
             handle = client.get_workflow_handle(look.run_id, run_id=look.execution)
-            await (handle.terminate(reason=CANCELLED_BY_CALLER) if terminate else handle.cancel())
+            await (handle.terminate(look.story, reason=CANCELLED_BY_CALLER) if terminate else handle.cancel())
 
         try:
             await self._connection.unmapped(end)

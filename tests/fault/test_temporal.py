@@ -128,6 +128,29 @@ def test_a_run_whose_worker_is_killed_or_frozen_goes_on_with_another_one_there_o
     assert progress_of(client, "live") == story
 
 
+def test_a_run_that_is_cancelled_after_its_worker_was_killed_keeps_what_is_known_of_it(
+    deserted: Deployment, alone: RpcClient, order: Order
+) -> None:
+    with deserted.worker() as worker:
+        wait_for_a_worker(alone)
+        run_id = start(alone, order.params())
+        alone.request("runs/watch", {"run_id": run_id, "_meta": {"progressToken": "killed"}})
+        alone.wait_until(lambda: is_told_of(alone, "killed", "pipe_started", 1), "the run to begin")
+        worker.process.kill()
+    until(lambda: record_of(alone, run_id).get("worker_alive") is False, "the worker to be missed")
+
+    cancelled = alone.result("runs/cancel", {"run_id": run_id})
+
+    story = events_of(alone, run_id)
+    assert (cancelled["state"], cancelled["attempt"], cancelled["event_count"]) == ("CANCELLED", 1, 3)
+    assert [(event["kind"], event["attempt"]) for event in story] == [
+        ("run_started", 1),
+        ("pipe_started", 1),
+        ("run_ended", 1),
+    ]
+    assert "started_at" in cancelled
+
+
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """A process that does nothing for the block."""
