@@ -98,7 +98,7 @@ class EnginePool:
 
     async def _boot_ahead(self) -> None:
         await anyio.sleep(_AHEAD_S)
-        if not any(self._engines.values()):
+        if not self._is_closing and not any(self._engines.values()):
             self._spawn(SHARED)
 
     async def execute(self, run: RunRequest, events: EventSink | None, lane: Lane = SHARED) -> RunResult:
