@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 # One job more than this in every engine of a lane, and another engine is worth its boot.
 _BUSY = 2
 _ATTEMPTS = 2
-# A host that only looks whether a server answers, and ends it, boots nothing.
-_AHEAD_S = 0.25
 _PASSED_KEPT = 1024
 
 
@@ -93,12 +91,8 @@ class EnginePool:
                     tasks.cancel_scope.cancel()
 
     def prestart(self) -> None:
-        """Have the first shared engine boot ahead of the first job, unless this process ends at once."""
-        self._tasks.start_soon(self._boot_ahead)
-
-    async def _boot_ahead(self) -> None:
-        await anyio.sleep(_AHEAD_S)
-        if not self._is_closing and not any(self._engines.values()):
+        """Begin to boot the first shared engine, without waiting for it."""
+        if not self._engines.get(SHARED.key):
             self._spawn(SHARED)
 
     async def execute(self, run: RunRequest, events: EventSink | None, lane: Lane = SHARED) -> RunResult:
