@@ -25,14 +25,20 @@ async def pool(tmp_path: Path) -> AsyncIterator[EnginePool]:
         yield opened
 
 
+def kept(database: Database) -> RunRequest:
+    """A run that waits in the database."""
+    method = MethodSource(mthds_contents=["domain = 'd'"], name="d.mthds")
+    run = RunRequest(run_id="run-1", method=method, orchestration_mode="dbos", created_at=time.time())
+    assert database.write_now(transitions.keep, run, "digest")
+    return run
+
+
 async def test_a_run_that_is_being_taken_up_when_the_worker_stops_waits_for_another_uncounted(
     tmp_path: Path, pool: EnginePool
 ) -> None:
     file = tmp_path / "kept" / "runs.sqlite3"
     database = Database.open(f"sqlite:///{file}")
-    method = MethodSource(mthds_contents=["domain = 'd'"], name="d.mthds")
-    run = RunRequest(run_id="run-1", method=method, orchestration_mode="dbos", created_at=time.time())
-    database.write_now(transitions.keep, run, "digest")
+    run = kept(database)
     runner = Runner(database, pool, "w1", 3, lambda value: value)
     finished: list[bool] = []
 
@@ -56,9 +62,7 @@ async def test_a_run_that_is_being_taken_up_when_the_worker_stops_waits_for_anot
 
 async def test_a_runner_that_stops_begins_nothing_more(tmp_path: Path, pool: EnginePool) -> None:
     with closing(Database.open(f"sqlite:///{tmp_path / 'runs.sqlite3'}")) as database:
-        method = MethodSource(mthds_contents=["domain = 'd'"], name="d.mthds")
-        run = RunRequest(run_id="run-1", method=method, orchestration_mode="dbos", created_at=time.time())
-        database.write_now(transitions.keep, run, "digest")
+        run = kept(database)
         runner = Runner(database, pool, "w1", 3, lambda value: value)
 
         await runner.hand_back(0)
