@@ -12,9 +12,11 @@ _LONGEST_LINE = 65536
 class EngineOutput:
     """A pipe whose writing end a child gets; a thread of its own reads it, so that no cancellation loses a line."""
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], safe_cut: Callable[[str], int] = len) -> None:
+        """`safe_cut` says how much of a text that is not at its end yet may be reported by itself."""
         self._source, self.fd = os.pipe()
         self._report = report
+        self._safe_cut = safe_cut
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -30,6 +32,13 @@ class EngineOutput:
         self._thread.join(_LAST_WORDS_S)
 
     def _read(self) -> None:
+        held = ""
         with open(self._source, encoding="utf-8", errors="replace") as lines:
-            while line := lines.readline(_LONGEST_LINE):
-                self._report(line.rstrip("\n"))
+            while text := lines.readline(_LONGEST_LINE):
+                held += text
+                cut = len(held) if held.endswith("\n") else self._safe_cut(held)
+                if cut:
+                    self._report(held[:cut].removesuffix("\n"))
+                held = held[cut:]
+        if held:
+            self._report(held)

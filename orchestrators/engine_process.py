@@ -45,10 +45,21 @@ class Job:
 class EngineProcess(asyncio.Protocol):
     """Owned by a pool task that awaits `run`; jobs come and go meanwhile."""
 
-    def __init__(self, options: EngineOptions, report: Callable[[str], None]) -> None:
-        """`report` takes each line that the engine, or a method in it, prints."""
+    def __init__(
+        self,
+        options: EngineOptions,
+        report: Callable[[str], None],
+        redact: Callable[[Any], Any] = lambda value: value,
+        safe_cut: Callable[[str], int] = len,
+    ) -> None:
+        """`report` takes each line that the engine, or a method in it, prints; a long one is cut as `safe_cut` says.
+
+        Every problem and event that leaves the engine goes through `redact`.
+        """
         self.options = options
         self._report = report
+        self._redact = redact
+        self._safe_cut = safe_cut
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
         self.missing_credentials: dict[str, list[str]] = {}
@@ -94,7 +105,7 @@ class EngineProcess(asyncio.Protocol):
         """Spawn the child and stay until it has ended; never leaves it behind."""
         life_read, life_write = os.pipe()
         ours, theirs = socket.socketpair()
-        output = EngineOutput(self._report)
+        output = EngineOutput(self._report, self._safe_cut)
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
             self._process = await asyncio.create_subprocess_exec(
@@ -164,7 +175,7 @@ class EngineProcess(asyncio.Protocol):
             self._jobs.pop(job.id, None)
             self._end_if_retired()
         if "problem" in answer:
-            raise ProblemError(Problem.model_validate(answer["problem"]))
+            raise ProblemError(self._problem(answer["problem"]))
         return answer["result"]
 
     async def _cancel(self, job: Job, grace_s: float) -> None:
@@ -215,16 +226,19 @@ class EngineProcess(asyncio.Protocol):
                 self._ready.set_result(None)
             return
         if "failed" in message:
-            self._refuse(ProblemError(Problem.model_validate(message["failed"])))
+            self._refuse(ProblemError(self._problem(message["failed"])))
             return
         job = self._jobs.get(message["id"])
         if job is None:
             return
         if "event" in message:
             if job.listener is not None:
-                job.listener(message["event"])
+                job.listener(self._redact(message["event"]))
         elif not job.answer.done():
             job.answer.set_result(message)
+
+    def _problem(self, document: dict[str, Any]) -> Problem:
+        return Problem.model_validate(self._redact(document))
 
     def _refuse(self, error: ProblemError | EngineGone) -> None:
         if not self._ready.done():

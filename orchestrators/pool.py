@@ -61,6 +61,10 @@ class PoolSettings:
     environment: dict[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # noqa: T201
     """Takes each line that an engine, or a method in it, prints."""
+    redact: Callable[[Any], Any] = lambda value: value
+    """Masks secrets in a JSON value: in whatever an engine tells but the results of runs."""
+    safe_cut: Callable[[str], int] = len
+    """How much of a line may be reported before the rest of it has come."""
 
 
 class EnginePool:
@@ -117,7 +121,7 @@ class EnginePool:
     async def validate(self, request: ValidateRequest, lane: Lane = SHARED) -> ValidationVerdict:
         """Judge a method. Raises `ProblemError` only where no verdict could be produced."""
         payload = request.model_dump(mode="json", exclude_none=True)
-        return ValidationVerdict.model_validate(await self._submit("validate", payload, request.method, lane))
+        return ValidationVerdict.model_validate(await self.ask("validate", payload, lane, request.method))
 
     async def check(self, run: RunRequest) -> None:
         """Load the method and find its entry pipe; raises `ProblemError` where a run would be refused.
@@ -145,7 +149,7 @@ class EnginePool:
         self, operation: str, payload: dict[str, Any], lane: Lane = SHARED, method: MethodSource | None = None
     ) -> Any:
         """Any other operation of an engine; `method` is given where the operation loads one."""
-        return await self._submit(operation, payload, method, lane)
+        return self._settings.redact(await self._submit(operation, payload, method, lane))
 
     async def _submit(
         self,
@@ -249,7 +253,8 @@ class EnginePool:
             environment=self._settings.environment,
             boot_orchestrator=lane.boot_orchestrator,
         )
-        engine = EngineProcess(options, self._settings.report)
+        settings = self._settings
+        engine = EngineProcess(options, settings.report, settings.redact, settings.safe_cut)
         self._engines.setdefault(lane.key, []).append(engine)
         self._tasks.start_soon(self._keep, engine, name=f"engine {self._spawned}")
 

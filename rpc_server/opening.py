@@ -66,6 +66,7 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
         stack.push_async_callback(plugins.aclose)
         for origin in plugins.origins:
             documents[origin.name] = _plugin_document(plugins, origin, settings)
+            redactor.learn(documents[origin.name].values)
         left_running = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(left_running.cancel_scope.cancel)
         if role == "server":
@@ -119,4 +120,6 @@ def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> P
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
         report=lambda line: print(redactor.text(line), file=sys.stderr),  # noqa: T201
+        redact=redactor.json,
+        safe_cut=redactor.safe_cut,
     )

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from orchestrators.dbos.library import DBOS
 from orchestrators.dbos.tables import SCHEMA, metadata, schema_version
@@ -50,7 +50,7 @@ class Database:
     @classmethod
     def open(cls, url: str) -> "Database":
         """Connect, creating and migrating what is not there. Blocks. Raises `ProblemError`."""
-        parsed = sa.make_url(url)
+        parsed = _parsed(url)
         file = None
         if parsed.drivername == "sqlite":
             file = Path(parsed.database or "")
@@ -158,6 +158,15 @@ def _each_by_itself(connection: sa.Connection, writes: Sequence[_Write]) -> None
                 raise
             savepoint.rollback()
             write.error = error
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except (ArgumentError, ValueError):
+        # What SQLAlchemy says may hold a piece of the password.
+        step = "Correct `database_url` of rpc_dbos.toml; in a password `@`, `:` and `/` are written %40, %3A and %2F."
+        raise _broken("The address of the database of runs cannot be read.", step) from None
 
 
 def _create_private(file: Path) -> None:

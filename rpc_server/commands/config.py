@@ -8,6 +8,7 @@ from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.output import print_json, table
 from rpc_server.config import Settings, load_plugin_settings, load_settings
 from rpc_server.documents import Document, Key
+from rpc_server.redaction import masked_setting
 
 _DESCRIPTION = """\
 Shows every setting, its value and the file it comes from, lowest first of these layers, the last one winning:
@@ -15,12 +16,12 @@ Shows every setting, its value and the file it comes from, lowest first of these
   ~/.pipelex/NAME_{PIPELEX_ENV}.toml, then ~/.pipelex/NAME_override.toml (PIPELEX_HOME names another folder)
   the same two in the project's .pipelex, in a trusted project
   --config FILE, then the flags
-NAME is `api` (where runs happen), `rpc` (everything else), or `rpc_PLUGIN`."""
+NAME is `api` (where runs happen), `rpc` (everything else), or `rpc_PLUGIN`. Passwords and keys are not shown."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One setting. `line` is one-based, None where the value comes from no file."""
+    """One setting, its secrets masked. `line` is one-based, None where the value comes from no file."""
 
     key: str
     value: Any
@@ -50,7 +51,7 @@ def _rows(settings: Settings) -> Iterator[Row]:
     for name, document in documents.items():
         for key, layer in document.origins.items():
             line = layer.line_of(key)
-            yield Row(".".join((name, *key)), _value(document.values, key), layer.origin, line)
+            yield Row(".".join((name, *key)), masked_setting(key[-1], _value(document.values, key)), layer.origin, line)
 
 
 def _plugin_documents(settings: Settings) -> dict[str, Document]:

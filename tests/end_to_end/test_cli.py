@@ -85,6 +85,18 @@ def test_what_cannot_be_trusted_is_refused(tmp_path: Path, arguments: list[str],
     assert done.stderr != ""
 
 
+def test_config_shows_no_password(tmp_path: Path) -> None:
+    (tmp_path / "pipelex").mkdir()
+    (tmp_path / "pipelex" / "rpc_dbos_override.toml").write_text(
+        'database_url = "postgresql://mthds:p4ssw0rd@db.internal/mthds"\n'
+    )
+
+    printed = [run_cli(tmp_path, "config", *flags).stdout for flags in ((), ("--json",))]
+
+    assert all("postgresql://mthds:[redacted]@db.internal/mthds" in text for text in printed)
+    assert all("p4ssw0rd" not in text for text in printed)
+
+
 def test_config_says_where_each_value_comes_from(tmp_path: Path) -> None:
     (tmp_path / "pipelex").mkdir()
     override = tmp_path / "pipelex" / "rpc_override.toml"

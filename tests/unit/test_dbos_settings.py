@@ -9,7 +9,9 @@ import tomli
 
 from orchestrators import dbos
 from orchestrators.contract import SettingFault
+from orchestrators.dbos.database import Database
 from orchestrators.dbos.settings import DbosSettings, resolved_url, sqlite_file
+from schemas.problem import ProblemError
 
 SHIPPED = tomli.loads(Path(dbos.__file__).with_name("rpc_dbos.toml").read_text(encoding="utf-8"))
 
@@ -69,3 +71,12 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 
     with pytest.raises(SettingFault, match="PASSWORD"):
         resolved_url(given, Path("/state"), {})
+
+
+def test_an_address_that_cannot_be_read_is_refused_without_its_password() -> None:
+    with pytest.raises(ProblemError) as refused:
+        Database.open("postgresql://me:p4ss@w0rd@host:p4ssw0rd/name")
+
+    assert refused.value.problem.code == "runtime.misconfigured"
+    assert "w0rd" not in str(refused.value.problem.to_wire())
+    assert refused.value.__cause__ is None
