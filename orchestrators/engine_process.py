@@ -8,20 +8,24 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
-from orchestrators.engine.begun import begun_jobs
-from orchestrators.engine.channel import FrameReader, encode
+from orchestrators.engine.channel import MAX_FROM_ENGINE, BrokenChannel, FrameReader, decode, encode
+from orchestrators.engine.marks import begun_jobs, withdraw
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engine_output import EngineOutput
-from schemas.problem import Problem, ProblemError, problem_error
+from orchestrators.engine_problems import boot_failed
+from orchestrators.pulse import BEAT_S, Pulse
+from schemas.problem import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
 
-Listener = Callable[[dict[str, Any]], None]
+Message = dict[str, Any]
+Listener = Callable[[Message], None]
 
 
 class EngineGone(Exception):
@@ -32,14 +36,30 @@ class EngineGone(Exception):
         self.reason = reason
 
 
-@dataclass
+class JobWithdrawn(Exception):
+    """The engine stands still, and had not taken the job up; it never will."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a job gave."""
+
+    value: Any
+    frame: bytes
+    """The JSON object that it came in, as its member `result`: what a value takes that is kept."""
+
+
+@dataclass(eq=False)
 class Job:
     """A job in an engine."""
 
     id: int
     listener: Listener | None
-    answer: asyncio.Future[dict[str, Any]]
+    answer: asyncio.Future[Message]
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it was answered, lost, withdrawn, or given up."""
     begun: bool = False
+    frame: bytes = b""
 
 
 class EngineProcess(asyncio.Protocol):
@@ -51,37 +71,50 @@ class EngineProcess(asyncio.Protocol):
         report: Callable[[str], None],
         redact: Callable[[Any], Any] = lambda value: value,
         safe_cut: Callable[[str], int] = len,
+        *,
+        unresponsive_s: float = 300.0,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         """`report` takes each line that the engine, or a method in it, prints; a long one is cut as `safe_cut` says.
 
-        Every problem and event that leaves the engine goes through `redact`.
+        Every problem and event that leaves the engine goes through `redact`. An engine that has been silent for
+        `unresponsive_s` seconds is ended. `changed` is called when it takes jobs again.
         """
         self.options = options
         self._report = report
         self._redact = redact
         self._safe_cut = safe_cut
+        self._unresponsive_s = unresponsive_s
+        self._changed = changed
+        self._pulse = Pulse(unresponsive_s)
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
         self.missing_credentials: dict[str, list[str]] = {}
         self._jobs: dict[int, Job] = {}
         self._last_job = 0
-        self._frames = FrameReader()
+        self._frames = FrameReader(MAX_FROM_ENGINE)
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._retired = False
+        self._ended_for: str | None = None
         self._waiting = 0
 
     @property
     def is_ready(self) -> bool:
         """Whether it takes jobs."""
-        return self._ready.done() and not self._retired and not self._gone.is_set()
+        return self._ready.done() and not self.is_leaving and not self._gone.is_set()
 
     @property
     def is_starting(self) -> bool:
         """Whether it may take jobs later."""
         return not self._ready.done() and not self._gone.is_set()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it takes nothing new: it ends once the jobs that it has are over, or stands still."""
+        return self._retired or self._pulse.is_quiet
 
     @property
     def load(self) -> int:
@@ -93,6 +126,11 @@ class EngineProcess(asyncio.Protocol):
         """Whether it holds nothing, does nothing and nobody waits for it, while it takes jobs or will."""
         return (self.is_ready or self.is_starting) and not (self.digests or self._jobs or self._waiting)
 
+    @property
+    def pid(self) -> int | None:
+        """The child, which leads a session of its own; None where none is there."""
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
     async def wait_ready(self) -> None:
         """Return once it takes jobs. Raises `ProblemError` where it cannot boot, `EngineGone` where it was killed."""
         self._waiting += 1
@@ -103,8 +141,22 @@ class EngineProcess(asyncio.Protocol):
 
     async def run(self, boot_timeout_s: float) -> None:
         """Spawn the child and stay until it has ended; never leaves it behind."""
+        try:
+            with ExitStack() as stack:
+                await self._spawn_and_live(stack, boot_timeout_s)
+        except OSError as error:
+            logger.error("an engine could not be started: %s", error)
+            self._refuse(boot_failed(f"This machine could not start it: {error.strerror or type(error).__name__}."))
+        finally:
+            self._fail_all(self._reason())
+
+    async def _spawn_and_live(self, stack: ExitStack, boot_timeout_s: float) -> None:
         life_read, life_write = os.pipe()
+        stack.callback(os.close, life_write)
+        stack.callback(os.close, life_read)
         ours, theirs = socket.socketpair()
+        stack.enter_context(theirs)
+        stack.callback(lambda: None if self._transport is not None else ours.close())
         output = EngineOutput(self._report, self._safe_cut)
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
@@ -122,88 +174,128 @@ class EngineProcess(asyncio.Protocol):
             await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
             await self._live(boot_timeout_s)
         finally:
-            self.kill()
-            os.close(life_write)
-            os.close(life_read)
-            theirs.close()
+            self.kill(None if self._gone.is_set() else "this process ends")
             with anyio.CancelScope(shield=True):
                 if self._process is not None:
                     await self._process.wait()
                 await anyio.to_thread.run_sync(output.finish)
-            self._fail_all(self._reason())
 
     async def _live(self, boot_timeout_s: float) -> None:
         self._send(self.options.to_json())
         try:
             await asyncio.wait_for(asyncio.shield(self._ready), boot_timeout_s)
         except TimeoutError:
-            self._refuse(_boot_failed(f"It did not boot within {boot_timeout_s:g} seconds."))
+            self._refuse(boot_failed(f"It did not boot within {boot_timeout_s:g} seconds."))
         except (ProblemError, EngineGone) as error:
             logger.info("an engine could not boot: %s", error)
         else:
-            await self._gone.wait()
+            while not self._gone.is_set():
+                with anyio.move_on_after(BEAT_S):
+                    await self._gone.wait()
+                self._beat()
 
-    def begin(self, operation: str, payload: dict[str, Any], digest: str, listener: Listener | None) -> Job:
+    def _beat(self) -> None:
+        """See whether it still answers, while it has something to do."""
+        if not self._jobs or self._gone.is_set():
+            self._pulse.heard()
+        elif self._pulse.is_lost:
+            logger.error("an engine has not answered for %g seconds; it is ended", self._unresponsive_s)
+            self.kill(f"it had not answered for {self._unresponsive_s:g} seconds")
+        else:
+            if self._pulse.is_quiet:
+                self._withdraw()
+            self._send({"ping": self._last_job})
+            self._pulse.beat()
+
+    def _withdraw(self) -> None:
+        """Take back the jobs that were not taken up, for another engine; what was taken up may be what stops it."""
+        for job in list(self._jobs.values()):
+            try:
+                withdrawn = withdraw(self.options.work_dir, job.id)
+            except OSError as error:
+                logger.warning("a job cannot be withdrawn from an engine that does not answer: %s", error)
+                return
+            if withdrawn:
+                self._fail(job, JobWithdrawn())
+        self._end_if_left()
+
+    def begin(self, operation: str, payload: Message, digest: str, listener: Listener | None) -> Job:
         """Send a job; `outcome` gives what comes of it."""
         self._last_job += 1
         job = Job(id=self._last_job, listener=listener, answer=asyncio.get_running_loop().create_future())
         self._jobs[job.id] = job
-        self._send(
-            {
-                "id": job.id,
-                "op": operation,
-                "payload": payload,
-                "digest": digest,
-                "events": listener is not None,
-            }
-        )
+        message = {"id": job.id, "op": operation, "payload": payload, "digest": digest, "events": listener is not None}
+        try:
+            self._send(message)
+        except BaseException:
+            del self._jobs[job.id]
+            raise
         return job
 
-    async def outcome(self, job: Job, cancel_grace_s: float) -> Any:
+    async def outcome(self, job: Job, cancel_grace_s: float, deadline: float = float("inf")) -> Answer:
         """The job's result.
 
-        Raises `ProblemError` for its problem, `EngineGone` where the engine ended first. Cancelling the caller cancels
-        the job; an engine in which it does not stop within `cancel_grace_s` seconds is killed.
+        Raises `ProblemError` for its problem, `EngineGone` where the engine ended first, `JobWithdrawn`. Cancelling the
+        caller cancels the job, and waits `cancel_grace_s` seconds at the most for it to stop; past `deadline`, on the
+        loop's clock, it waits for nothing. An engine in which a job does not stop takes no new ones. It is ended once
+        no other job is left in it.
         """
         try:
             answer = await asyncio.shield(job.answer)
         except asyncio.CancelledError:
-            with anyio.CancelScope(shield=True):
-                await self._cancel(job, cancel_grace_s)
+            self._cancel(job, cancel_grace_s)
+            if anyio.current_time() < deadline:
+                with anyio.CancelScope(shield=True):
+                    await job.over.wait()
             raise
-        finally:
-            self._jobs.pop(job.id, None)
-            self._end_if_retired()
         if "problem" in answer:
             raise ProblemError(self._problem(answer["problem"]))
-        return answer["result"]
+        return Answer(answer["result"], job.frame)
 
-    async def _cancel(self, job: Job, grace_s: float) -> None:
+    def _cancel(self, job: Job, grace_s: float) -> None:
         job.listener = None
-        if job.answer.done():
-            # Retrieved so that the loop does not report it as never seen.
-            job.answer.exception()
-            return
-        self._send({"cancel": job.id})
-        done, _ = await asyncio.wait([job.answer], timeout=grace_s)
-        if not done:
-            logger.info("a cancelled job did not stop; its engine is replaced")
-            self.kill()
-        elif job.answer.exception() is None and job.answer.result().get("busy_threads", 0) > 0:
-            # A thread the job left behind cannot be stopped: no new job goes there.
-            self._retired = True
+        if not job.over.is_set():
+            self._send({"cancel": job.id})
+            # Who does not answer will not do so within the grace either.
+            grace_s = 0.0 if self._pulse.is_quiet else grace_s
+            asyncio.get_running_loop().call_later(grace_s, self._give_up, job)
 
-    def kill(self) -> None:
-        """End the child and every process in its group, at once."""
+    def _give_up(self, job: Job) -> None:
+        """A cancelled job has had its time to stop. The runs of others are not ended for its sake."""
+        if job.over.is_set():
+            return
+        self._retired = True
+        self._finish(job)
+        if self._jobs:
+            logger.warning(
+                "a cancelled job did not stop, and may go on until the %d other jobs of its engine are over",
+                self.load,
+            )
+        self._end_if_left()
+
+    def _finish(self, job: Job) -> None:
+        self._jobs.pop(job.id, None)
+        job.over.set()
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._finish(job)
+        if not job.answer.done():
+            job.answer.set_exception(error)
+            # Marked as seen: its caller may be gone.
+            job.answer.exception()
+
+    def kill(self, reason: str | None = None) -> None:
+        """End the child and every process in its group, at once. `reason` is told to those whose jobs are lost."""
+        self._ended_for = self._ended_for or reason
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _end_if_retired(self) -> None:
-        if self._retired and not self._jobs:
-            self.kill()
+    def _end_if_left(self) -> None:
+        if self.is_leaving and not self._jobs:
+            self.kill("it was about to end")
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: Message) -> None:
         if self._transport is not None and not self._gone.is_set():
             self._transport.write(encode(message))
 
@@ -212,32 +304,56 @@ class EngineProcess(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        for message in self._frames.feed(data):
-            self._take(message)
+        was_quiet = self._pulse.is_quiet
+        self._pulse.heard()
+        if was_quiet:
+            self._changed()
+        try:
+            for body in self._frames.bodies(data):
+                self._take(decode(body), body)
+        except Exception as error:  # noqa: BLE001 - whatever an engine sends, it costs that engine alone
+            reason = str(error) if isinstance(error, BrokenChannel) else type(error).__name__
+            logger.error("an engine sent what is no message of ours (%s); it is ended", reason)
+            self.kill("it sent what is no message")
+            assert self._transport is not None
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._gone.set()
         self._refuse(EngineGone("it ended while it booted"))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: Message, frame: bytes) -> None:
         if "ready" in message:
             self.missing_credentials = message["ready"]["missing_credentials"]
             if not self._ready.done():
                 self._ready.set_result(None)
-            return
-        if "failed" in message:
+        elif "failed" in message:
             self._refuse(ProblemError(self._problem(message["failed"])))
-            return
-        job = self._jobs.get(message["id"])
-        if job is None:
-            return
+        elif "pong" not in message and (job := self._jobs.get(message["id"])) is not None:
+            self._take_of(job, message, frame)
+
+    def _take_of(self, job: Job, message: Message, frame: bytes) -> None:
         if "event" in message:
             if job.listener is not None:
                 job.listener(self._redact(message["event"]))
-        elif not job.answer.done():
+            return
+        if "withdrawn" in message:
+            self._fail(job, JobWithdrawn())
+        elif "cancelled" in message:
+            # A thread the job left behind cannot be stopped: no new job goes there.
+            self._retired = self._retired or message["busy_threads"] > 0
+            # Told to a caller only where nobody had cancelled the job, which may have done anything then.
+            job.begun = True
+            self._fail(job, EngineGone("it gave up the job"))
+        elif "problem" in message or "result" in message:
+            job.frame = frame if "result" in message else b""
+            self._finish(job)
             job.answer.set_result(message)
+        else:
+            raise BrokenChannel("an answer says nothing")
+        self._end_if_left()
 
-    def _problem(self, document: dict[str, Any]) -> Problem:
+    def _problem(self, document: Message) -> Problem:
         return Problem.model_validate(self._redact(document))
 
     def _refuse(self, error: ProblemError | EngineGone) -> None:
@@ -248,27 +364,29 @@ class EngineProcess(asyncio.Protocol):
 
     def _reason(self) -> str:
         code = self._process.returncode if self._process is not None else None
+        if self._ended_for is not None:
+            return self._ended_for
         if code is None:
             return "it could not be started"
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        if code == -signal.SIGKILL:
+            return "signal SIGKILL, as the system sends it where memory runs out"
+        return f"signal {_signal_name(-code)}" if code < 0 else f"exit status {code}"
 
     def _fail_all(self, reason: str) -> None:
         self._gone.set()
         self._refuse(EngineGone(reason))
-        begun = begun_jobs(self.options.work_dir)
-        for job in self._jobs.values():
+        try:
+            begun = begun_jobs(self.options.work_dir)
+        except OSError as error:
+            logger.error("what an engine had begun cannot be read, so all its jobs count as begun: %s", error)
+            begun = set(self._jobs)
+        for job in list(self._jobs.values()):
             job.begun = job.id in begun
-            if not job.answer.done():
-                job.answer.set_exception(EngineGone(reason))
-                job.answer.exception()
+            self._fail(job, EngineGone(reason))
 
 
-def _boot_failed(detail: str) -> ProblemError:
-    return problem_error(
-        "runtime.unavailable",
-        "The engine could not start",
-        detail,
-        domain="operator",
-        retry="yes",
-        next_step=("retry", "Try again; if it stays so, `mthds-rpc doctor` says what is wrong with this machine."),
-    )
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

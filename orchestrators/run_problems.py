@@ -53,8 +53,11 @@ def run_cancelled(run_id: str | None) -> Problem:
     )
 
 
-def run_timed_out(run_id: str | None, limit_s: float | None) -> Problem:
-    """How a run ends that was still going after `limit_s` seconds, where anybody knows how many these were."""
+def run_timed_out(run_id: str | None, limit_s: float | None, setting: str = "timeout_s") -> Problem:
+    """How a run ends that was still going after `limit_s` seconds, where anybody knows how many these were.
+
+    `setting` is what sets the limit.
+    """
     limit = None if limit_s is None else round(limit_s, 3)
     after = "when its time was up" if limit is None else f"after its limit of {limit:g} seconds"
     return Problem(
@@ -63,7 +66,7 @@ def run_timed_out(run_id: str | None, limit_s: float | None) -> Problem:
         detail=f"The run was stopped {after}.",
         domain="method",
         next_step=NextStep(
-            kind="change_method", detail="Raise `timeout_s`, or make the method do less, then run it again."
+            kind="change_method", detail=f"Raise `{setting}`, or make the method do less, then run it again."
         ),
         params=None if limit is None else {"timeout": limit},
         pipeline_run_id=run_id,

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from rpc_server.connection import Limits
 
 _PACKAGE = Path(__file__).parent
+# An engine in which nothing runs has half of it.
+_LEAST_MEMORY_MB = 512
 # Numbers of rpc.toml that may be zero: no waiting at all.
 _MAY_BE_ZERO: frozenset[Key] = frozenset(
     {
         ("limits", "drain_s"),
         ("limits", "stop_grace_s"),
         ("engine", "cancel_grace_s"),
+        ("engine", "max_memory_mb"),
         ("mcp", "max_method_tools"),
         ("mcp", "list_wait_s"),
     }
@@ -75,6 +78,10 @@ class EngineSettings:
     allow_python: bool
     cancel_grace_s: float
     boot_timeout_s: float
+    unresponsive_s: float
+    verdict_timeout_s: float
+    max_dry_steps: int
+    max_memory_mb: int
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,8 @@ def load_settings(flags: Flags, *, cwd: Path | None = None, environ: Mapping[str
     if not api.values["orchestration_mode"]:
         raise api.fault(("orchestration_mode",), "names no mode; give a token such as `direct`")
     _check_numbers(rpc)
+    if 0 < rpc.values["engine"]["max_memory_mb"] < _LEAST_MEMORY_MB:
+        raise rpc.fault(("engine", "max_memory_mb"), f"must be 0 or at least {_LEAST_MEMORY_MB}, which an engine needs")
     # Here, so that a command that only passes flags on need not load the server's parts.
     from rpc_server.connection import Limits
 

@@ -117,6 +117,10 @@ def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> P
         allow_python=settings.engine.allow_python,
         cancel_grace_s=settings.engine.cancel_grace_s,
         boot_timeout_s=settings.engine.boot_timeout_s,
+        unresponsive_s=settings.engine.unresponsive_s,
+        verdict_timeout_s=settings.engine.verdict_timeout_s,
+        max_dry_steps=settings.engine.max_dry_steps,
+        max_memory_mb=settings.engine.max_memory_mb,
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
         report=lambda line: print(redactor.text(line), file=sys.stderr),  # noqa: T201

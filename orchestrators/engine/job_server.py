@@ -1,19 +1,28 @@
 """Jobs in an engine: one task each, side by side, answered over the pipe."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-from orchestrators.engine.begun import BegunJobs
-from orchestrators.engine.channel import FrameReader, encode
+from orchestrators.engine.channel import MAX_FROM_ENGINE, FrameReader, encode
 from orchestrators.engine.engine import Engine
+from orchestrators.engine.marks import JobMarks
 from orchestrators.engine.operations import OPERATIONS, Job
+from orchestrators.engine.pacing import Steps, too_many_steps
 from orchestrators.engine.prewarm import IDLE_S, import_ahead, modules_for
 from orchestrators.engine.problems import problem_of
 from schemas.problem import NextStep, Problem
 from schemas.runs import RunEvent
+
+logger = logging.getLogger(__name__)
+
+_LIVE = ("execute", "bridge_execute", "bridge_start")
+
+Message = dict[str, Any]
 
 
 class CountingExecutor(ThreadPoolExecutor):
@@ -46,8 +55,10 @@ class JobServer(asyncio.Protocol):
         self._engine = engine
         self._frames = frames
         self._executor = executor
-        self._begun = BegunJobs(engine.options.work_dir)
-        self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._marks = JobMarks(engine.options.work_dir)
+        self._jobs: dict[int, asyncio.Task[Message]] = {}
+        self._cancelled: set[int] = set()
+        """Those of the jobs that the owner has cancelled."""
         self.closed = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._prewarm: asyncio.Task[None] | None = None
@@ -60,13 +71,12 @@ class JobServer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for message in self._frames.feed(data):
-            if "cancel" in message:
-                job = self._jobs.get(message["cancel"])
-                if job is not None:
-                    job.cancel()
+            if "ping" in message:
+                self._send({"pong": message["ping"]})
+            elif "cancel" in message:
+                self._cancel(message["cancel"])
             else:
-                task = self._loop.create_task(self._run(message))
-                self._jobs[message["id"]] = task
+                self._begin(message)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.closed.done():
@@ -78,47 +88,101 @@ class JobServer(asyncio.Protocol):
         else:
             self._prewarm = self._loop.create_task(import_ahead(modules_for(self._engine.booted.models)))
 
-    def _send(self, message: dict[str, Any]) -> None:
-        frame = encode(message)
+    def _send(self, message: Message) -> None:
+        self._write(encode(message))
+
+    def _write(self, frame: bytes) -> None:
         if threading.current_thread() is threading.main_thread():
             self._transport.write(frame)
         else:
             self._loop.call_soon_threadsafe(self._transport.write, frame)
 
-    async def _run(self, message: dict[str, Any]) -> None:
-        job_id = message["id"]
+    def _cancel(self, job_id: int) -> None:
+        task = self._jobs.get(job_id)
+        if task is not None:
+            self._cancelled.add(job_id)
+            task.cancel()
+
+    def _begin(self, message: Message) -> None:
+        is_live = message["op"] in _LIVE and message["payload"].get("run_mode", "live") == "live"
+        steps = Steps(None if is_live else self._engine.options.max_dry_steps)
+        task = self._jobs[message["id"]] = self._loop.create_task(self._answer(message, steps))
+        # A task that is cancelled before its first step runs nothing, not even a `finally`.
+        task.add_done_callback(partial(self._ended, message, steps))
+
+    async def _answer(self, message: Message, steps: Steps) -> Message:
+        job_id, run_id = message["id"], message["payload"].get("run_id")
 
         def listen(event: RunEvent) -> None:
             self._send({"id": job_id, "event": event.model_dump(mode="json", exclude_none=True)})
 
-        job = Job(
-            payload=message["payload"],
-            digest=message.get("digest", ""),
-            listener=listen if message.get("events") else None,
-            begun=lambda: self._begun.add(job_id),
-        )
+        steps.enter()
         try:
-            answer = {"result": await OPERATIONS[message["op"]](self._engine, job)}
+            if not self._marks.take(job_id):
+                return {"withdrawn": True}
+            job = Job(
+                payload=message["payload"],
+                digest=message.get("digest", ""),
+                listener=listen if message.get("events") else None,
+                begun=lambda: self._marks.begin(job_id),
+            )
+            return {"result": await OPERATIONS[message["op"]](self._engine, job)}
         except asyncio.CancelledError:
-            answer = {"cancelled": True, "busy_threads": self._executor.busy}
-        except SystemExit as error:
-            answer = {"problem": _method_exited(error).to_wire()}
+            raise
         except Exception as error:  # noqa: BLE001 - every failure of a job is its answer
-            problem = self._engine.booted.models.explain(problem_of(error, job.payload.get("run_id")))
-            answer = {"problem": problem.to_wire()}
-        finally:
-            self._jobs.pop(job_id, None)
-            if not self._jobs:
-                self._begun.forget()
-        self._send({"id": job_id, **answer})
+            return {"problem": self._explained(error, run_id).to_wire()}
+        except BaseException as error:  # noqa: BLE001 - what is raised by a method must not end the others
+            return {"problem": _method_ended(error).to_wire()}
+
+    def _explained(self, error: Exception, run_id: str | None) -> Problem:
+        return self._engine.booted.models.explain(problem_of(error, run_id))
+
+    def _ended(self, message: Message, steps: Steps, task: asyncio.Task[Message]) -> None:
+        job_id = message["id"]
+        del self._jobs[job_id]
+        if not self._jobs:
+            self._marks.forget()
+        was_cancelled = job_id in self._cancelled
+        self._cancelled.discard(job_id)
+        if not task.cancelled():
+            answer = task.result()
+        elif was_cancelled:
+            answer = {"cancelled": True, "busy_threads": self._executor.busy}
+        elif steps.is_exceeded and steps.limit is not None:
+            answer = {"problem": too_many_steps(steps.limit, message["payload"].get("run_id")).to_wire()}
+        else:
+            answer = {"problem": _method_ended(asyncio.CancelledError()).to_wire()}
+        self._write(self._frame(job_id, answer))
+
+    def _frame(self, job_id: int, answer: Message) -> bytes:
+        """The answer, or why it cannot be given: whatever it is, the owner waits for one."""
+        try:
+            frame = encode({"id": job_id, **answer})
+        except Exception as error:  # noqa: BLE001
+            return encode({"id": job_id, "problem": self._explained(error, None).to_wire()})
+        if len(frame) > MAX_FROM_ENGINE:
+            return encode({"id": job_id, "problem": _too_large(len(frame)).to_wire()})
+        return frame
 
 
-def _method_exited(error: SystemExit) -> Problem:
+def _method_ended(error: BaseException) -> Problem:
+    what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
     return Problem(
         code="run.failed",
         title="The run failed",
-        detail=f"The method's own Python called sys.exit({error.code!r}), which would have ended its engine.",
+        detail=f"The method's own Python {what}, which would have ended its engine.",
         domain="method",
         params={"run_status": "FAILED"},
         next_step=NextStep(kind="change_method", detail="Raise an exception, or return, instead of calling sys.exit."),
+    )
+
+
+def _too_large(size: int) -> Problem:
+    return Problem(
+        code="run.results_not_stored",
+        title="The run's result could not be kept",
+        detail=f"The engine's answer has {size:,} bytes; {MAX_FROM_ENGINE:,} are the most that it may have.",
+        domain="method",
+        next_step=NextStep(kind="change_method", detail="Have the method give less, and keep large content in files."),
+        params={"size": size, "limit": MAX_FROM_ENGINE},
     )

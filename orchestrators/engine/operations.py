@@ -12,6 +12,8 @@ from pipelex.pipeline.runner import PipelexMTHDSProtocol
 from orchestrators.engine import bridge
 from orchestrators.engine import run as running
 from orchestrators.engine.engine import Engine
+from orchestrators.engine.outline import refuse_endless
+from orchestrators.engine.pacing import bound_steps
 from orchestrators.engine.signatures import signature as signature_of
 from orchestrators.engine.templates import inputs_template
 from orchestrators.engine.validation import validate as judging
@@ -37,6 +39,8 @@ Operation = Callable[[Engine, Job], Awaitable[Any]]
 async def execute(engine: Engine, job: Job) -> Any:
     """Run a method to its end: `RunRequest` -> `RunResult`."""
     request = RunRequest.model_validate(job.payload)
+    if request.run_mode == "dry":
+        await refuse_endless(request.method, engine.options.max_dry_steps, request.run_id)
     async with _refusals_located(engine, request.method, request.run_id):
         result = await running.execute(engine.libraries, request, job.digest, job.listener, job.begun)
     return result.model_dump(mode="json", exclude_none=True)
@@ -52,6 +56,7 @@ async def check(engine: Engine, job: Job) -> Any:
 async def validate(engine: Engine, job: Job) -> Any:
     """Judge a method: `ValidateRequest` -> `ValidationVerdict`."""
     request = ValidateRequest.model_validate(job.payload)
+    await refuse_endless(request.method, engine.options.max_dry_steps)
     async with _judging(engine, request.method):
         return await judging.validate(request, engine.libraries.directory)
 
@@ -66,6 +71,7 @@ async def models(engine: Engine, job: Job) -> Any:
 async def inputs(engine: Engine, job: Job) -> Any:
     """The fill-in template of a pipe's inputs: `{method, pipe_code?}` -> `InputsTemplate`."""
     source = MethodSource.model_validate(job.payload["method"])
+    await refuse_endless(source, engine.options.max_dry_steps)
     async with _refusals_located(engine, source):
         template = await inputs_template(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
     return template  # noqa: RET504 - mypy takes the block for one that may swallow an error
@@ -74,6 +80,7 @@ async def inputs(engine: Engine, job: Job) -> Any:
 async def signature(engine: Engine, job: Job) -> Any:
     """What a pipe takes and gives: `{method, pipe_code?}` -> `MethodSignature`."""
     source = MethodSource.model_validate(job.payload["method"])
+    await refuse_endless(source, engine.options.max_dry_steps)
     async with _refusals_located(engine, source):
         told = await signature_of(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
     return told  # noqa: RET504 - mypy takes the block for one that may swallow an error
@@ -103,6 +110,7 @@ async def bridge_start(engine: Engine, job: Job) -> Any:
 async def bridge_validate(engine: Engine, job: Job) -> Any:
     """Have a method judged by a Pipelex plugin: `ValidateRequest` -> `ValidationVerdict`."""
     request = ValidateRequest.model_validate(job.payload)
+    await refuse_endless(request.method, engine.options.max_dry_steps)
     async with _judging(engine, request.method):
         return await bridge.validate(engine.booted.pipelex, request, engine.libraries.directory)
 
@@ -128,6 +136,7 @@ async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | 
         yield
     except (ValidateBundleError, RecursionError) as error:
         request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
+        bound_steps(engine.options.max_dry_steps)
         async with _judging(engine, method):
             verdict = await judging.validate(request, engine.libraries.directory)
         faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Absolute paths throughout. The child changes into `home_dir`, which is its own and empty."""
+    """Absolute paths throughout. The child changes into `work_dir`, which is its own and empty."""
 
     work_dir: str
     """The engine's private directory: its working directory, its written trees."""
@@ -20,6 +20,8 @@ class EngineOptions:
     """The Pipelex plugin to boot under, for the bridge."""
     max_libraries: int = 64
     """How many loaded methods are kept."""
+    max_dry_steps: int = 20_000
+    """How many pipes one verdict, or one dry run, may start."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -102,7 +102,9 @@ def _booted(options: EngineOptions) -> "Engine":
     import_module("orchestrators.engine.job_server")
     from orchestrators.engine.engine import Engine
     from orchestrators.engine.libraries import LibraryCache
+    from orchestrators.engine.pacing import install
 
+    install()
     trees = Path(options.work_dir) / "trees"
     trees.mkdir()
     return Engine(options=options, booted=booted, libraries=LibraryCache(trees, options.max_libraries))
