@@ -55,11 +55,10 @@ class Job:
 
     id: int
     listener: Listener | None
-    answer: asyncio.Future[Message]
+    answer: asyncio.Future[Answer]
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once it was answered, lost, withdrawn, or given up."""
     begun: bool = False
-    frame: bytes = b""
 
 
 class EngineProcess(asyncio.Protocol):
@@ -241,16 +240,13 @@ class EngineProcess(asyncio.Protocol):
         no other job is left in it.
         """
         try:
-            answer = await asyncio.shield(job.answer)
+            return await asyncio.shield(job.answer)
         except asyncio.CancelledError:
             self._cancel(job, cancel_grace_s)
             if anyio.current_time() < deadline:
                 with anyio.CancelScope(shield=True):
                     await job.over.wait()
             raise
-        if "problem" in answer:
-            raise ProblemError(self._problem(answer["problem"]))
-        return Answer(answer["result"], job.frame)
 
     def _cancel(self, job: Job, grace_s: float) -> None:
         job.listener = None
@@ -345,10 +341,11 @@ class EngineProcess(asyncio.Protocol):
             # Told to a caller only where nobody had cancelled the job, which may have done anything then.
             job.begun = True
             self._fail(job, EngineGone("it gave up the job"))
-        elif "problem" in message or "result" in message:
-            job.frame = frame if "result" in message else b""
+        elif "problem" in message:
+            self._fail(job, ProblemError(self._problem(message["problem"])))
+        elif "result" in message:
             self._finish(job)
-            job.answer.set_result(message)
+            job.answer.set_result(Answer(message["result"], frame))
         else:
             raise BrokenChannel("an answer says nothing")
         self._end_if_left()

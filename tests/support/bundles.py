@@ -63,6 +63,31 @@ output = "Text"
 prompt = "$question"
 """
 
+_TWICE = """
+[pipe.level_{level}]
+type = "PipeSequence"
+description = "Do what is below twice"
+inputs = {{ word = "Text" }}
+output = "Text"
+steps = [ {{ pipe = "level_{below}", result = "first" }}, {{ pipe = "level_{below}", result = "second" }} ]
+"""
+
+_LEAF = """
+[pipe.level_0]
+type = "PipeCompose"
+description = "Say it"
+inputs = { word = "Text" }
+output = "Text"
+template = "{{ word }}"
+"""
+
+
+def nested(levels: int) -> str:
+    """A bundle whose main pipe calls the one below twice, and that one likewise: 2^`levels` pipes at the bottom."""
+    sequences = "".join(_TWICE.format(level=level, below=level - 1) for level in range(levels, 0, -1))
+    return f'domain = "deep"\nmain_pipe = "level_{levels}"\n{sequences}{_LEAF}'
+
+
 _PYTHON_BUNDLE = """
 domain = "own_python"
 main_pipe = "work"
