@@ -84,6 +84,19 @@ class PoolSettings:
 
 
 @dataclass(frozen=True)
+class FramedResult:
+    """A run's result, and the bytes it came in: they take a fraction of the memory."""
+
+    result: RunResult
+    frame: bytes
+
+    @staticmethod
+    def opened(frame: bytes) -> RunResult:
+        """The result that came in `frame`."""
+        return RunResult.model_validate(json.loads(frame)["result"])
+
+
+@dataclass(frozen=True)
 class _Order:
     """What is asked of any engine of a lane."""
 
@@ -140,15 +153,15 @@ class EnginePool:
 
         Raises `ProblemError`: the run's own problem, `run.timed_out`, `run.lost`, or `runtime.*` where no engine boots.
         """
-        return (await self.execute_framed(run, events, lane))[0]
+        return (await self.execute_framed(run, events, lane)).result
 
     async def execute_framed(
-        self, run: RunRequest, events: EventSink | None, lane: Lane = SHARED
-    ) -> tuple[RunResult, bytes]:
-        """Like `execute`; the result also as `result_of_frame` takes it, which is how to keep it in little memory."""
-        answer = await self._run("execute", run, events, lane)
+        self, run: RunRequest, events: EventSink | None, lane: Lane = SHARED, operation: str = "execute"
+    ) -> FramedResult:
+        """Like `execute`, or another operation that gives a `RunResult`; also gives it in the form to keep it in."""
+        answer = await self._run(operation, run, events, lane)
         try:
-            return RunResult.model_validate(answer.value), answer.frame
+            return FramedResult(RunResult.model_validate(answer.value), answer.frame)
         except ValidationError as error:
             logger.error("an engine gave no result of a run: %s", error)
             raise ProblemError(run_lost(run.run_id, "The engine's answer cannot be read.")) from error
@@ -370,11 +383,6 @@ class EnginePool:
                 if engine.pid is not None and resident.get(engine.pid, 0) > most * 1_000_000:
                     logger.error("an engine has more than the %d MB that it may; it is ended", most)
                     engine.kill(f"it had more than the {most:,} MB of memory that `max_memory_mb` allows")
-
-
-def result_of_frame(frame: bytes) -> RunResult:
-    """The result that `execute_framed` gave."""
-    return RunResult.model_validate(json.loads(frame)["result"])
 
 
 def _event_reader(events: EventSink) -> Listener:

@@ -40,6 +40,23 @@ def run_not_finished(run_id: str) -> ProblemError:
     )
 
 
+def result_not_kept(run_id: str) -> ProblemError:
+    """The refusal of a result that had to make room for those of newer runs."""
+    return problem_error(
+        "run.results_not_stored",
+        "The run's result could not be kept",
+        f"The run {run_id!r} completed, and its result is not kept any more: newer runs needed the memory.",
+        domain="operator",
+        next_step=(
+            "change_input",
+            "Run it again under another `run_id`, and take the result from the answer; or name an orchestration_mode"
+            " that keeps runs.",
+        ),
+        params={"pipeline_run_id": run_id},
+        run_id=run_id,
+    )
+
+
 def run_cancelled(run_id: str | None) -> Problem:
     """How a run ends that somebody cancelled."""
     return Problem(
@@ -94,12 +111,12 @@ def run_given_up(run_id: str, attempts: int) -> Problem:
     )
 
 
-def run_unexpected(run_id: str) -> Problem:
-    """How a run ends in a worker that met what nobody foresaw."""
+def run_unexpected(run_id: str, process: str = "worker") -> Problem:
+    """How a run ends in a `process` that met what nobody foresaw."""
     return Problem(
         code="runtime.unexpected",
         title="Something unexpected failed",
-        detail="The worker met an unexpected failure; its stderr holds the details.",
-        next_step=NextStep(kind="report", detail="Report it with what the worker's stderr holds."),
+        detail=f"The {process} met an unexpected failure; its stderr holds the details.",
+        next_step=NextStep(kind="report", detail=f"Report it with what the {process}'s stderr holds."),
         pipeline_run_id=run_id,
     )

@@ -1,4 +1,7 @@
-"""The runs of one server, in memory: the newest few hundred, gone with the server."""
+"""The runs of one server, in memory: the newest few hundred, gone with the server.
+
+What they gave and told is kept as far as a number of bytes allows; a run's record outlives it.
+"""
 
 import time
 from collections import OrderedDict
@@ -9,18 +12,33 @@ from dataclasses import dataclass, field
 import anyio
 
 from orchestrators.contract import EventSink
-from orchestrators.run_problems import run_cancelled, run_id_taken, run_not_finished, run_not_found
+from orchestrators.pool import FramedResult
+from orchestrators.run_problems import (
+    result_not_kept,
+    run_cancelled,
+    run_id_taken,
+    run_not_finished,
+    run_not_found,
+    run_unexpected,
+)
 from schemas.canonical import request_digest
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, RunState
 from schemas.times import iso_now, iso_time
 
 CAPACITY = 200
+MAX_BYTES = 64 * 1024 * 1024
+"""What the results, events and problems of ended runs may take."""
+MAX_EVENTS = 20_000
+"""Of one run."""
+
+# An event is an object of some twenty members.
+_EVENT_BYTES = 1_500
 
 
 @dataclass
 class Entry:
-    """One run: its record, its events, and in the end its result or problem."""
+    """One run: its record, its events, and in the end its result, as `FramedResult` opens it, or its problem."""
 
     record: RunRecord
     digest: str
@@ -28,7 +46,11 @@ class Entry:
     scope: anyio.CancelScope
     listener: EventSink | None
     events: list[RunEvent] = field(default_factory=list)
-    result: RunResult | None = None
+    forgotten: int = 0
+    """How many events there were before `events`."""
+    result: bytes | None = None
+    size: int = 0
+    """About how many bytes all of it takes, but the record."""
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -37,12 +59,31 @@ class Entry:
 
     def take(self, event: RunEvent) -> None:
         """Number an event within the run, keep it, and pass it on."""
-        numbered = event.model_copy(update={"seq": len(self.events) + 1})
+        numbered = event.model_copy(update={"seq": self.forgotten + len(self.events) + 1})
         self.events.append(numbered)
+        self.size += _size(event)
+        if len(self.events) > MAX_EVENTS:
+            self.forget_events(MAX_EVENTS // 2)
         self.record.event_count = numbered.seq
         if self.listener is not None:
             self.listener(numbered)
         self.wake()
+
+    def forget_events(self, keep: int) -> None:
+        """Keep the newest `keep` events; who watches sees the gap in their numbers."""
+        gone = self.events[:-keep]
+        self.size -= sum(map(_size, gone))
+        self.forgotten += len(gone)
+        del self.events[: len(gone)]
+
+    def shrink(self) -> None:
+        """Keep no more of an ended run than how it ended."""
+        self.result = None
+        self.forget_events(1)
+        if self.record.problem is not None and self.record.problem.errors:
+            self.record.problem = self.record.problem.model_copy(update={"errors": None})
+            self.events[-1] = self.events[-1].model_copy(update={"problem": self.record.problem})
+        self.size = sum(map(_size, self.events))
 
     def wake(self) -> None:
         """Let every waiter look again."""
@@ -51,6 +92,7 @@ class Entry:
 
     def end(self, state: RunState, problem: Problem | None) -> None:
         """The run is over; the last event says how."""
+        self.size += len(self.result or b"")
         self.record.state = state
         self.record.problem = problem
         self.record.finished_at = iso_now()
@@ -91,11 +133,20 @@ class MemoryLedger:
         """
         entry = self._open(run, listener)
         try:
+            yield from self._lived(run, entry)
+        finally:
+            self._make_room()
+
+    def _lived(self, run: RunRequest, entry: Entry) -> Iterator[Entry]:
+        try:
             with entry.scope:
                 yield entry
         except ProblemError as error:
             timed_out = error.problem.code == "run.timed_out"
             entry.end(RunState.TIMED_OUT if timed_out else RunState.FAILED, error.problem)
+            raise
+        except Exception:
+            entry.end(RunState.FAILED, run_unexpected(run.run_id, "server"))
             raise
         except BaseException:
             entry.end(RunState.CANCELLED, run_cancelled(run.run_id))
@@ -130,6 +181,17 @@ class MemoryLedger:
         entry.take(RunEvent(run_id=run.run_id, seq=0, kind="run_started", at=time.time(), message="the run started"))
         return entry
 
+    def _make_room(self) -> None:
+        """Shrink ended runs, the oldest first, where all take too much; the newest keeps what it has."""
+        ended = [entry for entry in self._entries.values() if entry.ended]
+        taken = sum(entry.size for entry in ended)
+        for entry in ended[:-1]:
+            if taken <= MAX_BYTES:
+                return
+            taken -= entry.size
+            entry.shrink()
+            taken += entry.size
+
     def _forget_oldest(self) -> None:
         while len(self._entries) > CAPACITY:
             oldest = next((run_id for run_id, entry in self._entries.items() if entry.ended), None)
@@ -161,17 +223,21 @@ class MemoryLedger:
         )
 
     async def result(self, run_id: str, wait_s: float) -> RunResult:
-        """The result; raises the run's problem, or `run.not_finished` after `wait_s` seconds."""
+        """The result; raises the run's problem, or `run.not_finished` after `wait_s` seconds.
+
+        Raises `run.results_not_stored` for one that had to make room.
+        """
         entry = self._entry(run_id)
         with anyio.move_on_after(wait_s):
             while not entry.ended:
                 await entry.changed.wait()
         if not entry.ended:
             raise run_not_finished(run_id)
-        if entry.result is None:
-            assert entry.record.problem is not None
+        if entry.record.problem is not None:
             raise ProblemError(entry.record.problem)
-        return entry.result
+        if entry.result is None:
+            raise result_not_kept(run_id)
+        return FramedResult.opened(entry.result)
 
     async def cancel(self, run_id: str) -> RunRecord:
         """Stop the run and return its record once it has ended; a run that had ended is left as it is."""
@@ -183,17 +249,23 @@ class MemoryLedger:
         return entry.record.model_copy()
 
     async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
-        """Each event with `seq` greater than `after`, to the end of the run."""
+        """Each event that is kept with `seq` greater than `after`, to the end of the run."""
         entry = self._entry(run_id)
         position = after
         while True:
-            while position < len(entry.events):
-                event = entry.events[position]
+            position = max(position, entry.forgotten)
+            if position < entry.forgotten + len(entry.events):
+                event = entry.events[position - entry.forgotten]
                 position += 1
                 yield event
-            if entry.ended:
+            elif entry.ended:
                 return
-            await entry.changed.wait()
+            else:
+                await entry.changed.wait()
+
+
+def _size(event: RunEvent) -> int:
+    return _EVENT_BYTES + (0 if event.problem is None else len(event.problem.model_dump_json()))
 
 
 def _matches(entry: Entry, query: RunQuery) -> bool:

@@ -24,9 +24,9 @@ class DirectOrchestrator:
         if self._ledger.same_run(run):
             return await self._ledger.result(run.run_id, float("inf"))
         with self._ledger.recording(run, events) as entry:
-            entry.result = await self._pool.execute(run, entry.take if events is not None else None)
-        assert entry.result is not None
-        return entry.result
+            framed = await self._pool.execute_framed(run, entry.take if events is not None else None)
+            entry.result = framed.frame
+        return framed.result
 
     async def start(self, run: RunRequest) -> StartAck:
         """Never reached through the server, which asks `supports_fire_and_forget` first."""

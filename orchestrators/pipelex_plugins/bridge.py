@@ -30,10 +30,9 @@ class BridgedOrchestrator:
             return await waited.result(run.run_id, float("inf"))
         with waited.recording(run, events) as entry:
             sink = entry.take if events is not None else None
-            answer = await self._pool.run_operation("bridge_execute", run, sink, self._lane)
-            entry.result = RunResult.model_validate(answer)
-        assert entry.result is not None
-        return entry.result
+            framed = await self._pool.execute_framed(run, sink, self._lane, "bridge_execute")
+            entry.result = framed.frame
+        return framed.result
 
     async def start(self, run: RunRequest) -> StartAck:
         """Return once the plugin's orchestrator has taken the run; the same request again gets the same answer."""

@@ -40,6 +40,7 @@ _MENDED_ELSEWHERE = (*_NOT_ITS_OWN, "method.dependency_")
 _SHORTEST_PAUSE_S = 2.0
 _PAUSES_PER_LOOK = 50
 _RETRY_S = 30.0
+_MOST_DOUBLINGS = 7
 _TOLD_AT_MOST_EVERY_S = 10.0
 
 
@@ -98,6 +99,8 @@ class _Known:
     pending: bool = False
     has_packages: bool = False
     """Whether files outside its folder are part of it."""
+    failures: int = 0
+    """How often engines could not tell, one after the other."""
     retry_at: float | None = None
     """On the monotonic clock; None where asking again would change nothing."""
 
@@ -241,6 +244,8 @@ class MethodIndex:
         if before is not None and before.key == known.key and not _is_due(before):
             before.found = found
             return
+        if before is not None and before.key == known.key:
+            known.failures = before.failures
         self._known[path] = known
         signature = await anyio.to_thread.run_sync(self._cache.read, known.key)
         if signature is not None:
@@ -291,7 +296,9 @@ class MethodIndex:
     def _fail(self, known: _Known, problem: Problem) -> None:
         known.problem = problem
         if problem.code.startswith(_NOT_ITS_OWN):
-            known.retry_at = time.monotonic() + _RETRY_S
+            # A method that takes engines too long may cost one each time.
+            known.retry_at = time.monotonic() + _RETRY_S * 2 ** min(known.failures, _MOST_DOUBLINGS)
+            known.failures += 1
 
     def _rebuild(self) -> None:
         self._clashes = []

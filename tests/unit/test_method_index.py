@@ -1,6 +1,7 @@
 """The index of methods: what is on disk, what engines told of it, and what is announced."""
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -259,6 +260,35 @@ async def test_an_engine_that_fails_is_asked_again_later_about_the_same_content(
         bench.teller.problem = None
 
         assert names(await index.current(LONG)) == ["a_mthds"]
+
+
+async def test_an_engine_that_fails_again_and_again_is_asked_less_and_less_often(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("rpc_server.mcp.method_index.time", clock)
+    bench.teller.problem = refusal("runtime.unavailable")
+    bench.write("a.mthds")
+    asked = []
+    async with bench.index() as index:
+        for _ in range(4):
+            await index.current(LONG)
+            asked.append(len(bench.teller.asked))
+            clock.ahead_s += 31
+
+    assert asked == [1, 2, 2, 3]
+
+
+class Clock:
+    """The time, and how far it was put forward."""
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
 
 
 async def test_another_index_knows_from_disk_what_was_told(bench: Bench) -> None:
