@@ -22,6 +22,7 @@ from pipelex.reporting.usage_records import TokensUsageRecord, dump_tokens_usage
 from pipelex.runtime_bridge.serialization import resolve_main_stuff_root_key
 from pipelex.system.storage_scope import LOCAL_USER_ID
 
+from orchestrators.artifact_scope import artifact_scope
 from orchestrators.engine.libraries import LibraryCache, LoadedLibrary, entry_pipe_ref
 from orchestrators.engine.tracing import Wanted, pipe_run_mode, traced
 from schemas.problem import problem_error
@@ -73,6 +74,7 @@ async def prepared(
 ) -> AsyncIterator[PreparedRun]:
     """The job of `run`, with its library current and its trace open for the block."""
     _refuse_reserved_keys(run.inputs)
+    scope = artifact_scope(run.run_id, run.orchestration_mode, iso_time(run.created_at))
     async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
         pipe = await entry_pipe(library, run.pipe_code)
         wanted = Wanted.of(run, library, listener)
@@ -84,8 +86,8 @@ async def prepared(
                 pipe_run_mode=pipe_run_mode(run),
                 pipeline_run_id=run.run_id,
                 user_id=LOCAL_USER_ID,
-                storage_scope=run.run_id,
-                read_scope=run.run_id,
+                storage_scope=scope,
+                read_scope=scope,
                 inputs=run.inputs,
                 search_scope=_search_scope(pipe, run.pipe_code),
                 trace_context=trace_context,

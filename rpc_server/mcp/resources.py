@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 
+from orchestrators.artifact_scope import artifact_scope
 from orchestrators.features import Features
 from rpc_server.json_text import encode
 from rpc_server.mcp.completions import Completions
@@ -144,12 +145,15 @@ class RunResources(Features):
         if name == "id":
             return await self._completions.runs(value)
         if name == "file" and "id" in given:
-            files = await anyio.to_thread.run_sync(self._files_of, given["id"])
+            try:
+                record = await runs.get(self._services, None, RunRef(run_id=given["id"]))
+            except (ProblemError, ValidationError):
+                return []
+            files = await anyio.to_thread.run_sync(self._files_of, record)
             return [file for file in files if file.startswith(value)]
         return []
 
     async def _part(self, uri: str, record: Json, part: str) -> list[Json] | None:
-        run_id = record["pipeline_run_id"]
         if part == "":
             return [_json_content(uri, {**record, **await self._result(record)})]
         if part == "output":
@@ -167,9 +171,9 @@ class RunResources(Features):
         if part == "picture":
             return [_json_content(uri, await self._pictures.of_run(record))]
         if part == "artifacts":
-            return [_json_content(uri, await anyio.to_thread.run_sync(self._listed, run_id))]
+            return [_json_content(uri, await anyio.to_thread.run_sync(self._listed, record))]
         if part.startswith("artifacts/"):
-            return await anyio.to_thread.run_sync(self._artifact, uri, run_id, part.removeprefix("artifacts/"))
+            return await anyio.to_thread.run_sync(self._artifact, uri, record, part.removeprefix("artifacts/"))
         return None
 
     async def _result(self, record: Json) -> Json:
@@ -180,24 +184,29 @@ class RunResources(Features):
         )
         return result
 
-    def _listed(self, run_id: str) -> list[Json]:
+    def _listed(self, record: Json) -> list[Json]:
+        uri = run_uri(record["pipeline_run_id"])
         return [
-            {"uri": f"{run_uri(run_id)}/artifacts/{quote(name)}", "name": name, "mimeType": _type_of(name)}
-            for name in self._files_of(run_id)
+            {"uri": f"{uri}/artifacts/{quote(name)}", "name": name, "mimeType": _type_of(name)}
+            for name in self._files_of(record)
         ]
 
-    def _files_of(self, run_id: str) -> list[str]:
-        directory = self._artifacts / run_id
+    def _directory_of(self, record: Json) -> Path:
+        run_id, mode, created_at = (record[key] for key in ("pipeline_run_id", "orchestration_mode", "created_at"))
+        return self._artifacts / artifact_scope(run_id, mode, created_at)
+
+    def _files_of(self, record: Json) -> list[str]:
+        directory = self._directory_of(record)
         if not directory.resolve().is_relative_to(self._artifacts.resolve()):
             return []
         files = (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
         return [path.relative_to(directory).as_posix() for path, _ in zip(files, range(_MOST_ARTIFACTS), strict=False)]
 
-    def _artifact(self, uri: str, run_id: str, name: str) -> list[Json] | None:
+    def _artifact(self, uri: str, record: Json, name: str) -> list[Json] | None:
         # Only a file that the listing names is read, so that no name leads elsewhere.
-        if name not in self._files_of(run_id):
+        if name not in self._files_of(record):
             return None
-        data = (self._artifacts / run_id / name).read_bytes()
+        data = (self._directory_of(record) / name).read_bytes()
         return [{"uri": uri, "mimeType": _type_of(name), "blob": b64encode(data).decode("ascii")}]
 
 

@@ -1,6 +1,7 @@
 """Resources, subscriptions, completion, prompts, pages and changes of lists, in both eras."""
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -362,3 +363,27 @@ def test_a_prompt_that_there_is_not_or_that_lacks_an_argument_is_refused(
     client.speak(version)
 
     assert client.mcp_error("prompts/get", params)["code"] == -32602
+
+
+def test_a_run_id_that_an_earlier_server_had_meets_none_of_its_files(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    bundle = GREETING.replace('name = "Text"', 'name = "Document"').replace("{{ name }}", "{{ name.url }}")
+    run = {"mthds_contents": [bundle], "inputs": {"name": {"path": "paper.pdf"}}, "run_id": "mine"}
+    files: list[list[dict[str, str]]] = []
+    contents: list[dict[str, str]] = []
+    completed: list[list[str]] = []
+
+    for text in (b"the first one's secret", b"the second"):
+        (workspace / "paper.pdf").write_bytes(b"%PDF-1.4\n" + text + b"\n%%EOF\n")
+        with serve_mcp(tmp_path) as client:
+            client.speak(MODERN)
+            client.tool("execute", run)
+            files.append(read(client, "mthds://runs/mine/artifacts"))
+            contents += client.mcp("resources/read", {"uri": files[-1][0]["uri"]})["contents"]
+            ref = {"type": "ref/resource", "uri": "mthds://runs/{id}/artifacts/{file}"}
+            completed.append(complete(client, ref, "file", "", id="mine"))
+
+    assert [len(listed) for listed in files] == [1, 1]
+    assert [[file["name"] for file in listed] for listed in files] == completed
+    assert [b"secret" in b64decode(content["blob"]) for content in contents] == [True, False]
