@@ -282,6 +282,7 @@ class EngineProcess(asyncio.Protocol):
 
     def kill(self, reason: str | None = None) -> None:
         """End the child and every process in its group, at once. `reason` is told to those whose jobs are lost."""
+        self._retired = True
         self._ended_for = self._ended_for or reason
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
