@@ -1,5 +1,6 @@
 """What an engine and the methods in it print, handed on line by line."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -38,7 +39,12 @@ class EngineOutput:
                 held += text
                 cut = len(held) if held.endswith("\n") else self._safe_cut(held)
                 if cut:
-                    self._report(held[:cut].removesuffix("\n"))
+                    self._tell(held[:cut].removesuffix("\n"))
                 held = held[cut:]
         if held:
-            self._report(held)
+            self._tell(held)
+
+    def _tell(self, line: str) -> None:
+        # A line that cannot be told costs itself alone: an engine whose output nobody reads would stand still.
+        with contextlib.suppress(Exception):
+            self._report(line)

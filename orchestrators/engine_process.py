@@ -213,7 +213,7 @@ class EngineProcess(asyncio.Protocol):
                 withdrawn = withdraw(self.options.work_dir, job.id)
             except OSError as error:
                 logger.warning("a job cannot be withdrawn from an engine that does not answer: %s", error)
-                return
+                break
             if withdrawn:
                 self._fail(job, JobWithdrawn())
         self._end_if_left()
@@ -262,12 +262,13 @@ class EngineProcess(asyncio.Protocol):
             return
         self._retired = True
         self._finish(job)
+        # What it has not even taken up by now need not wait until it counts as quiet.
+        self._withdraw()
         if self._jobs:
             logger.warning(
                 "a cancelled job did not stop, and may go on until the %d other jobs of its engine are over",
                 self.load,
             )
-        self._end_if_left()
 
     def _finish(self, job: Job) -> None:
         self._jobs.pop(job.id, None)

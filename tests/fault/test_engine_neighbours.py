@@ -279,6 +279,9 @@ async def test_whatever_an_engine_sends_costs_that_engine_alone(
     assert greeted.output == {"text": "Hello Ann"}
 
 
+SAY = "    return TextContent(text=word)"
+
+
 async def test_an_engine_with_more_memory_than_it_may_have_is_ended_with_that_reason(
     tmp_path: Path, gate: Gate
 ) -> None:
@@ -305,6 +308,17 @@ async def test_what_a_method_raises_is_its_own_failure(tmp_path: Path, gate: Gat
     assert {(problem.code, problem.domain) for problem in problems} == {("run.failed", "method")}
     assert [name for name, problem in zip(raised, problems, strict=True) if name in problem.detail] == raised[:-1]
     assert len(pids) == 1
+
+
+async def test_output_that_cannot_be_reported_stops_no_method_that_prints(tmp_path: Path, gate: Gate) -> None:
+    def report(line: str) -> None:
+        raise BrokenPipeError
+
+    method = python_method("    for _ in range(500):\n        print('y' * 1000)\n" + SAY)
+    async with EnginePool.open(PoolSettings(state_dir=tmp_path, allow_python=True, report=report)) as pool:
+        result = await pool.execute(request(method), None)
+
+    assert result.output == {"text": "x"}
 
 
 async def test_a_pool_forgets_the_lanes_that_have_no_engine(tmp_path: Path, gate: Gate) -> None:
