@@ -6,12 +6,13 @@ from typing import Any
 import tomli
 
 MAX_KEY_PARTS = 20
-"""Parts of one dotted key. tomli takes the square of their number for each line, and holds the interpreter meanwhile."""
+"""Of one dotted key. tomli takes the square of their number for each line, and holds the interpreter meanwhile."""
 
 # At the start of a line: other keys stand in inline tables, whose parts are few where these are. The possessive
 # quantifiers keep it linear.
 _LONG_KEY = re.compile(
-    r"""^[ \t\[]*+(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){%d}""" % MAX_KEY_PARTS,
+    r"""^[ \t\[]*+(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
+    f"{{{MAX_KEY_PARTS}}}",
     re.MULTILINE,
 )
 

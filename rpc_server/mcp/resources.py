@@ -2,11 +2,13 @@
 
 import json
 import mimetypes
+import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib import resources as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import anyio.to_thread
@@ -20,11 +22,15 @@ from rpc_server.mcp.run_results import PAGE_URI
 from rpc_server.mcp.run_uris import run_part, run_uri
 from rpc_server.methods import runs
 from rpc_server.methods.services import Services
+from rpc_server.workspace.file_threads import in_thread
+from rpc_server.workspace.held_folder import HeldFolder, Kind, OutOfTime, TooLarge, Unreadable
+from rpc_server.workspace.names import why_odd
 from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
 from schemas.validation import ValidationVerdict
 
+T = TypeVar("T")
 Json = dict[str, Any]
 
 _METHODS = "mthds://methods/"
@@ -75,6 +81,7 @@ class MethodResources(Features):
                 **({"description": method.description} if method.description else {}),
             }
             for method in listed.methods
+            if "\\" not in method.path  # then it stands for a name that no URI leads to
         ]
 
     async def resource_templates(self) -> list[Json]:
@@ -144,7 +151,7 @@ class RunResources(Features):
         if name == "id":
             return await self._completions.runs(value)
         if name == "file" and "id" in given:
-            files = await anyio.to_thread.run_sync(self._files_of, given["id"])
+            files = await self._in_thread(given["id"], lambda: self._files_of(given["id"]))
             return [file for file in files if file.startswith(value)]
         return []
 
@@ -167,9 +174,10 @@ class RunResources(Features):
         if part == "picture":
             return [_json_content(uri, await self._pictures.of_run(record))]
         if part == "artifacts":
-            return [_json_content(uri, await anyio.to_thread.run_sync(self._listed, run_id))]
+            return [_json_content(uri, await self._in_thread(run_id, lambda: self._listed(run_id)))]
         if part.startswith("artifacts/"):
-            return await anyio.to_thread.run_sync(self._artifact, uri, run_id, part.removeprefix("artifacts/"))
+            name = part.removeprefix("artifacts/")
+            return await self._in_thread(run_id, lambda: self._artifact(uri, run_id, name))
         return None
 
     async def _result(self, record: Json) -> Json:
@@ -180,6 +188,14 @@ class RunResources(Features):
         )
         return result
 
+    async def _in_thread(self, run_id: str, read: Callable[[], T]) -> T:
+        return await in_thread(f"the files of the run '{run_id}'", read, self._services.settings.workspace.max_read_s)
+
+    def _held(self, run_id: str) -> AbstractContextManager[HeldFolder]:
+        """The folder of a run's files. Raises `Unreadable` where there is none."""
+        deadline = time.monotonic() + self._services.settings.workspace.max_read_s
+        return HeldFolder.open(self._artifacts.resolve(), deadline, (run_id,))
+
     def _listed(self, run_id: str) -> list[Json]:
         return [
             {"uri": f"{run_uri(run_id)}/artifacts/{quote(name)}", "name": name, "mimeType": _type_of(name)}
@@ -187,18 +203,34 @@ class RunResources(Features):
         ]
 
     def _files_of(self, run_id: str) -> list[str]:
-        directory = self._artifacts / run_id
-        if not directory.resolve().is_relative_to(self._artifacts.resolve()):
+        try:
+            with self._held(run_id) as held:
+                return sorted(name for name, _ in zip(_files_in(held), range(_MOST_ARTIFACTS), strict=False))
+        except (OSError, Unreadable, OutOfTime):
             return []
-        files = (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
-        return [path.relative_to(directory).as_posix() for path, _ in zip(files, range(_MOST_ARTIFACTS), strict=False)]
 
     def _artifact(self, uri: str, run_id: str, name: str) -> list[Json] | None:
         # Only a file that the listing names is read, so that no name leads elsewhere.
         if name not in self._files_of(run_id):
             return None
-        data = (self._artifacts / run_id / name).read_bytes()
+        try:
+            with self._held(run_id) as held:
+                data = held.read(name.split("/"), self._services.settings.workspace.max_total_bytes)
+        except (Unreadable, TooLarge, OutOfTime):
+            return None
         return [{"uri": uri, "mimeType": _type_of(name), "blob": b64encode(data).decode("ascii")}]
+
+
+def _files_in(held: HeldFolder) -> Iterator[str]:
+    """The paths of the files beneath a folder, in order, but for those that no URI can name."""
+    pending: list[tuple[tuple[str, ...], Kind]] = [((), Kind.FOLDER)]
+    while pending:
+        parts, kind = pending.pop()
+        if kind is Kind.FOLDER:
+            entries = sorted(held.entries(parts).items(), reverse=True)
+            pending.extend(((*parts, name), below) for name, below in entries)
+        elif kind is Kind.FILE and why_odd("/".join(parts)) is None:
+            yield "/".join(parts)
 
 
 class FixedResources(Features):

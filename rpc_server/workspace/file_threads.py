@@ -36,8 +36,8 @@ _threads: RunVar[_Threads] = RunVar("threads that read files")
 async def in_thread(what: str, work: Callable[[], T], seconds: float) -> T:
     """What `work` returns, which blocks in a thread of its own; the caller can be cancelled at any time.
 
-    `what` completes "reading …". Raises `ProblemError` coded `runtime.unavailable` after `seconds`, and at once while an
-    earlier thread is still busy with the same after its time was over.
+    `what` completes "reading …". Raises `ProblemError` coded `runtime.unavailable` after `seconds`, and at once while
+    an earlier thread is still busy with the same after its time was over.
     """
     threads = _of_this_loop()
     if what in threads.stuck:
@@ -49,11 +49,14 @@ async def in_thread(what: str, work: Callable[[], T], seconds: float) -> T:
             return await anyio.to_thread.run_sync(turn.run, work, abandon_on_cancel=True, limiter=threads.started)
         finally:
             turn.leave(is_late=scope.cancel_called)
-    raise _unavailable(
-        f"Reading {what} took longer than {seconds:g} seconds."
-        if turn.has_begun
-        else f"Every thread that reads files was busy for {seconds:g} seconds."
-    )
+    if turn.has_begun:
+        raise too_slow(what, seconds)
+    raise _unavailable(f"Every thread that reads files was busy for {seconds:g} seconds.")
+
+
+def too_slow(what: str, seconds: float) -> ProblemError:
+    """The problem of reading that did not end in time."""
+    return _unavailable(f"Reading {what} took longer than {seconds:g} seconds.")
 
 
 class _Turn:
@@ -76,11 +79,14 @@ class _Turn:
         try:
             return work()
         finally:
-            with self._lock:
-                self._has_ended = True
-                is_left = self._is_left
-            if is_left:
-                self._give_back_from_thread()
+            self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._has_ended = True
+            is_left = self._is_left
+        if is_left:
+            self._give_back_from_thread()
 
     def leave(self, *, is_late: bool) -> None:
         """The caller waits no longer; `is_late` says that the time was over."""

@@ -4,6 +4,7 @@ Every step down is an `open` of one name in the folder before it, which follows 
 a link between two steps is refused by the kernel, and no check can come too early.
 """
 
+import errno
 import os
 import stat
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # A named pipe without a writer, and a terminal, are opened without waiting and without becoming ours.
@@ -54,8 +56,7 @@ class Kind(Enum):
     SPECIAL = "special"
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """The metadata of a file, which differ where it was changed. Time in nanoseconds since the epoch, size in bytes."""
 
     changed_ns: int
@@ -73,9 +74,13 @@ class HeldFolder:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, deadline: float) -> Iterator["HeldFolder"]:
-        """Hold a folder, `path` being absolute and resolved. Raises `OSError`."""
-        fd = os.open(path, _FOLDER)
+    def open(cls, path: Path, deadline: float, below: Sequence[str] = ()) -> Iterator["HeldFolder"]:
+        """Hold a folder, or the one `below` it. `path` is absolute, resolved and trusted. Raises `Unreadable`."""
+        try:
+            fd = os.open(path, _FOLDER)
+            fd = _step_down(fd, below)
+        except OSError as error:
+            raise Unreadable(f"cannot be opened ({error.strerror})") from error
         try:
             yield cls(fd, deadline)
         finally:
@@ -84,17 +89,22 @@ class HeldFolder:
     def entries(self, parts: Sequence[str], most: int | None = None) -> dict[str, Kind]:
         """What a folder holds, by name, at most so many entries. Raises `OSError` and `OutOfTime`."""
         self.check_time()
+        found = {}
         with self._folder(parts) as fd, os.scandir(fd) as entries:
-            return {entry.name: _kind(entry) for entry in islice(entries, most)}
+            for entry in islice(entries, most):
+                found[entry.name] = _kind(entry)
+                if len(found) % 1000 == 0:
+                    self.check_time()
+        return found
 
     def kind(self, parts: Sequence[str]) -> Kind | None:
-        """What is there, or None. Raises `OSError` where that cannot be told."""
+        """What is there, or None where there is nothing, or nothing that can be looked at."""
         if not parts:
             return Kind.FOLDER
         try:
             with self._folder(parts[:-1]) as fd:
                 return _kind_of_mode(os.stat(parts[-1], dir_fd=fd, follow_symlinks=False).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
+        except (OSError, ValueError):
             return None
 
     def states(self, parts: Sequence[str], names: Sequence[str]) -> dict[str, FileState]:
@@ -113,6 +123,8 @@ class HeldFolder:
     def read(self, parts: Sequence[str], limit: int) -> bytes:
         """The bytes of a regular file. Raises `Unreadable`, `TooLarge` above `limit` bytes, and `OutOfTime`."""
         self.check_time()
+        if not parts:
+            raise Unreadable("is not a regular file")
         try:
             with self._folder(parts[:-1]) as fd, _opened_file(parts[-1], fd) as file:
                 return self._read(file, limit)
@@ -146,23 +158,38 @@ class HeldFolder:
     @contextmanager
     def _folder(self, parts: Sequence[str]) -> Iterator[int]:
         """The descriptor of a folder beneath, which is closed afterwards. Raises `OSError`, also where a link leads."""
-        held = self._fd
+        if not parts:
+            yield self._fd
+            return
+        fd = _step_down(os.open(_one_name(parts[0]), _FOLDER, dir_fd=self._fd), parts[1:])
         try:
-            for part in parts:
-                below = os.open(part, _FOLDER, dir_fd=held)
-                if held != self._fd:
-                    os.close(held)
-                held = below
-            yield held
+            yield fd
         finally:
-            if held != self._fd:
-                os.close(held)
+            os.close(fd)
+
+
+def _step_down(fd: int, parts: Sequence[str]) -> int:
+    """A descriptor of the folder beneath, in place of `fd`, which is closed. Raises `OSError`."""
+    for part in parts:
+        try:
+            below = os.open(_one_name(part), _FOLDER, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _one_name(part: str) -> str:
+    """The part, which must lead one step down. Raises `OSError`."""
+    if "/" in part or part in ("", ".", ".."):
+        raise OSError(errno.EINVAL, "a part is no name", part)
+    return part
 
 
 @contextmanager
 def _opened_file(name: str, folder: int) -> Iterator[int]:
     # Looked at first, since opening a device may do something; then again, since the entry may be another by now.
-    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+    if not stat.S_ISREG(os.stat(_one_name(name), dir_fd=folder, follow_symlinks=False).st_mode):
         raise Unreadable("is not a regular file")
     fd = os.open(name, _FILE, dir_fd=folder)
     try:
