@@ -17,7 +17,7 @@ _LONG_KEY = re.compile(
 )
 
 
-class BadToml(Exception):
+class BadToml(ValueError):
     """A text that is no TOML we read. `line` and `column` are one-based, and None where the fault has no place."""
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
@@ -30,9 +30,7 @@ class BadToml(Exception):
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The document. Raises `BadToml`, also for what is legal but too deep or too large to hold."""
-    if (long_key := _LONG_KEY.search(text)) is not None:
-        line = text.count("\n", 0, long_key.start()) + 1
-        raise BadToml(f"a key has more than {MAX_KEY_PARTS} parts", line, 1)
+    check_keys(text)
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -44,6 +42,13 @@ def parse_toml(text: str) -> dict[str, Any]:
     except ValueError as error:
         # Python limits the digits of an integer.
         raise BadToml("a number has too many digits" if "digits" in str(error) else str(error)) from error
+
+
+def check_keys(text: str) -> None:
+    """Raises `BadToml` for a key that would hold the interpreter for long, before anything else reads the text."""
+    if (long_key := _LONG_KEY.search(text)) is not None:
+        line = text.count("\n", 0, long_key.start()) + 1
+        raise BadToml(f"a key has more than {MAX_KEY_PARTS} parts", line, 1)
 
 
 def parse_toml_bytes(data: bytes) -> dict[str, Any]:

@@ -49,12 +49,13 @@ class IgnoreList:
     @classmethod
     def of_file(cls, data: bytes, base: str, check_time: Callable[[], None]) -> "IgnoreList":
         """A `.gitignore`. Raises `UnicodeDecodeError` and `BadPattern`."""
-        return cls(_parsed(data.removeprefix(UTF8_BOM).decode("utf-8").split("\n")), base, check_time)
+        lines = data.removeprefix(UTF8_BOM).decode("utf-8").split("\n")
+        return cls(_parsed(lines, check_time), base, check_time)
 
     @classmethod
     def of_entries(cls, entries: Iterable[str], check_time: Callable[[], None]) -> "IgnoreList":
         """`[package] exclude`, each entry a line. Raises `BadPattern`."""
-        return cls(_parsed(entries), "", check_time)
+        return cls(_parsed(entries, check_time), "", check_time)
 
     def verdict(self, tree_path: str, *, is_folder: bool) -> bool | None:
         """Whether the path is left out, by the last pattern that matches it; None where none does."""
@@ -68,13 +69,15 @@ class IgnoreList:
         return None
 
 
-def _parsed(lines: Iterable[str]) -> list[GitPattern]:
-    normalized = []
-    for line in lines:
+def _parsed(lines: Iterable[str], check_time: Callable[[], None]) -> list[GitPattern]:
+    patterns = []
+    for number, line in enumerate(lines):
+        if number % 256 == 0:
+            check_time()
         if len(line.encode("utf-8", "surrogateescape")) > MAX_LINE_BYTES:
             raise BadPattern(f"holds a pattern of more than {MAX_LINE_BYTES} bytes")
-        normalized.append(nfc(line))
-    return parse_pattern_lines("\n".join(normalized).encode("utf-8", "surrogateescape"))
+        patterns += parse_pattern_lines(nfc(line).encode("utf-8", "surrogateescape"))
+    return patterns
 
 
 @dataclass(frozen=True)

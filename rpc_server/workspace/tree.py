@@ -6,6 +6,7 @@ bound. So the walk is our own; its rules, names and refusals are `mthds`'s, and 
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -269,16 +270,23 @@ class _Walk:
         return entries
 
     def _is_ignored(self, folder: _Folder, tree_path: str, *, is_folder: bool) -> bool:
-        began = time.monotonic()
-        self.patterns_end = began + self.bounds.pattern_s - self.spent_s
         manifest = () if self.excluded is None else (self.excluded,)
         lists = (*reversed(folder.ignored_by), *manifest)
         verdicts = (patterns.verdict(tree_path, is_folder=is_folder) for patterns in lists)
-        decided = next((verdict for verdict in verdicts if verdict is not None), False)
+        with self._pattern_time():
+            decided = next((verdict for verdict in verdicts if verdict is not None), False)
+        return decided  # noqa: RET504 - mypy takes the block for one that may swallow an error
+
+    @contextmanager
+    def _pattern_time(self) -> Iterator[None]:
+        """Counts the time of the block as spent on patterns."""
+        began = time.monotonic()
+        self.patterns_end = began + self.bounds.pattern_s - self.spent_s
+        yield
         self.spent_s += time.monotonic() - began
-        return decided
 
     def _check_patterns(self) -> None:
+        self.held.check_time()
         if time.monotonic() > self.patterns_end:
             raise Unreadable("has ignore patterns that take too long to apply")
 
@@ -288,11 +296,13 @@ class _Walk:
         tree_path = folder.path_of(GITIGNORE_NAME)
         try:
             data = self.held.read((*self.root, *folder.parts, GITIGNORE_NAME), _MAX_IGNORE_BYTES)
-            return (IgnoreList.of_file(data, folder.tree_path, self._check_patterns),)
+            with self._pattern_time():
+                patterns = IgnoreList.of_file(data, folder.tree_path, self._check_patterns)
         except UnicodeDecodeError as error:
             raise Refused(TreeRefusalCode.GITIGNORE_NOT_UTF8, [tree_path]) from error
         except (Unreadable, TooLarge, BadPattern) as error:
             raise Unreadable(f"has a file {tree_path} that {_why(error)}") from error
+        return (patterns,)
 
     def _manifest_patterns(self) -> IgnoreList | None:
         try:
@@ -301,11 +311,13 @@ class _Walk:
             exclude = package.get("exclude") if isinstance(package, dict) else None
             if exclude is None:
                 return None
-            return IgnoreList.of_entries(_patterns(exclude), self._check_patterns)
+            with self._pattern_time():
+                patterns = IgnoreList.of_entries(_patterns(exclude), self._check_patterns)
         except BadToml as error:
             raise BadManifest(str(error)) from error
         except (Unreadable, TooLarge, BadPattern) as error:
             raise BadManifest(f"it {_why(error)}") from error
+        return patterns
 
     def _note_spelling(self, tree_path: str, parts: Parts) -> None:
         self.spellings.setdefault(tree_path, set()).add("/".join(parts))

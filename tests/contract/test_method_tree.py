@@ -104,7 +104,7 @@ def listed_by_us(top: Path, names: list[str], *, is_file: bool) -> object:
         return {path: held.read(parts, 1000) for path, parts in tree.files.items()}, tree.entry
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     entries=st.lists(ENTRY, max_size=14),
     below=st.sampled_from([[], [], ["sub"], ["main.mthds"], ["sub", "main.mthds"]]),

@@ -26,7 +26,7 @@ def verdict(patterns: PatternList, path: str, *, is_folder: bool) -> bool | None
     return None if match is None else not match.negative
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(pattern=PATTERN, text=PATH, is_path=st.booleans())
 def test_a_pattern_matches_what_git_matches(pattern: str, text: str, is_path: bool) -> None:
     expected = wildmatch(pattern.encode(), text.encode(), pathname=is_path)
@@ -34,7 +34,7 @@ def test_a_pattern_matches_what_git_matches(pattern: str, text: str, is_path: bo
     assert Glob(pattern.encode(), is_path=is_path).matches(text.encode()) == expected
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     lines=st.lists(PATTERN.map(lambda text: text + "/") | PATTERN, max_size=4),
     base=st.sampled_from(["", "a", "a/b"]),
