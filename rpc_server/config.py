@@ -91,6 +91,7 @@ class WorkspaceSettings:
     max_file_bytes: int
     max_total_bytes: int
     max_method_files: int
+    max_read_s: float
     max_scan_entries: int
     max_scan_depth: int
     max_scan_s: float

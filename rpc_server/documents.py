@@ -7,6 +7,8 @@ from typing import Any
 
 import tomli
 
+from schemas.foreign_toml import BadToml, parse_toml
+
 Table = dict[str, Any]
 Key = tuple[str, ...]
 
@@ -67,9 +69,9 @@ def read_layer(path: Path) -> Layer | None:
     except OSError as error:
         raise ConfigurationFault(path, f"the file cannot be read: {error.strerror}") from error
     try:
-        return Layer(origin=str(path), values=tomli.loads(text), text=text)
-    except tomli.TOMLDecodeError as error:
-        raise ConfigurationFault(path, f"this is not TOML: {error.msg}", line=error.lineno) from error
+        return Layer(origin=str(path), values=parse_toml(text), text=text)
+    except BadToml as error:
+        raise ConfigurationFault(path, f"this is not TOML: {error.reason}", line=error.line) from error
 
 
 def merge(defaults: Layer, layers: Sequence[Layer]) -> Document:

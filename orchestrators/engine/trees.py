@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mthds.method_tree.discovery import BUNDLE_SUFFIX, MANIFEST_NAME
 from mthds.method_tree.exceptions import MethodTreeRefusedError, TreeSourceError
 from mthds.method_tree.file_entry import FileMapReading, read_file_map
 from mthds.method_tree.models import MethodTree
@@ -15,6 +16,7 @@ from mthds.method_tree.vocabulary import TreeRefusalCode
 from pipelex.core.bundle_resources.bundle_resource import root_escape_of
 from pipelex.libraries.written_trees import WRITTEN_METHOD_TREES, write_method_tree
 
+from schemas.foreign_toml import BadToml, check_keys
 from schemas.method_source import Base64File, Files, MethodSource
 from schemas.problem import ProblemError, problem_error
 
@@ -39,6 +41,7 @@ def materialised(source: MethodSource, directory: Path) -> Iterator[Materialised
     with ExitStack() as held:
         held.callback(shutil.rmtree, directory, ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
+        _check_keys(source)
         methods_dirs = []
         for index, (address, files) in enumerate(source.dependencies.items()):
             methods_dir = directory / f"methods-{index}"
@@ -103,6 +106,17 @@ def _refused(error: MethodTreeRefusedError) -> ProblemError:
 
 def _package_dir_name(address: str) -> str:
     return address.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _check_keys(source: MethodSource) -> None:
+    """Keys that are legal and take minutes to read are refused as tomli refuses still longer ones."""
+    trees = [source.files or {}, *source.dependencies.values()]
+    names = [(files, path) for files in trees for path in files if path.endswith((BUNDLE_SUFFIX, MANIFEST_NAME))]
+    for text in [*(source.mthds_contents or []), *(text_of(files, path) for files, path in names)]:
+        try:
+            check_keys(text or "")
+        except BadToml as error:
+            raise RecursionError(error.reason) from error
 
 
 def text_of(files: Files, path: str) -> str | None:

@@ -7,6 +7,8 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from schemas.foreign_toml import BadToml, parse_toml
+
 
 class ArgumentError(Exception):
     """An argument that says nothing usable; the message is for the one who typed it."""
@@ -46,11 +48,18 @@ def _input(item: str, workspace: Path | None) -> dict[str, Any]:
     if name.endswith(":"):
         try:
             return {name[:-1]: json.loads(text)}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArgumentError(f"--input {name}=… is not JSON: {error}") from error
     if text.startswith("@"):
-        return {name: _file(Path(text[1:]).expanduser().resolve(), workspace)}
+        return {name: _file(_path(text[1:]), workspace)}
     return {name: text}
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ArgumentError(f"--input: {text} leads nowhere: {error}") from error
 
 
 def _file(path: Path, workspace: Path | None) -> dict[str, str]:
@@ -78,7 +87,7 @@ def _read_inputs(file: str) -> dict[str, Any]:
         inputs = _toml(text) if file.endswith(".toml") else json.loads(text)
     except OSError as error:
         raise ArgumentError(f"--inputs: {file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError, BadToml) as error:
         raise ArgumentError(f"--inputs: {file} cannot be understood: {error}") from error
     if not isinstance(inputs, dict):
         raise ArgumentError(f"--inputs: {file} must hold one object, input name -> value")
@@ -86,9 +95,7 @@ def _read_inputs(file: str) -> dict[str, Any]:
 
 
 def _toml(text: str) -> Any:
-    import tomli
-
-    return _without_dates(tomli.loads(text))
+    return _without_dates(parse_toml(text))
 
 
 def _without_dates(value: Any) -> Any:
@@ -103,5 +110,5 @@ def _without_dates(value: Any) -> Any:
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

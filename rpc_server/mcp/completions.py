@@ -1,9 +1,9 @@
 """What an argument may be, by its beginning: methods, pipes, runs."""
 
-import tomli
-
 from rpc_server.methods import runs
 from rpc_server.methods.services import Services
+from rpc_server.workspace.method_folders import MAX_TOML_BYTES
+from schemas.foreign_toml import BadToml, parse_toml
 from schemas.params import MethodParams, RunsListParams
 from schemas.problem import ProblemError
 
@@ -43,8 +43,10 @@ class Completions:
 
 
 def _pipes_of(text: str) -> list[str]:
+    if len(text) > MAX_TOML_BYTES:
+        return []
     try:
-        pipes = tomli.loads(text).get("pipe")
-    except tomli.TOMLDecodeError:
+        pipes = parse_toml(text).get("pipe")
+    except BadToml:
         return []
     return list(pipes) if isinstance(pipes, dict) else []

@@ -5,6 +5,7 @@ and kept by the method's content, so that the next server knows it at once. One 
 out alone.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,18 +16,21 @@ from anyio.abc import TaskGroup
 
 from orchestrators.pool import EnginePool
 from rpc_server import versions
+from rpc_server.mcp.method_problems import clash, inexpressible, invalid, too_slow, unexpected
 from rpc_server.mcp.method_roots import MethodRoot, tool_name
 from rpc_server.mcp.portable import Inexpressible, Schema, portable_input, portable_output
 from rpc_server.mcp.signature_cache import SignatureCache
 from rpc_server.workspace.method_folders import entry_pipe
-from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, Stamp, scan_methods
+from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, Stamp
 from rpc_server.workspace.workspace import Workspace
 from schemas.canonical import digest_of
 from schemas.method_source import MethodSource
 from schemas.params import MethodParams
-from schemas.problem import NextStep, Problem, ProblemError
+from schemas.problem import Problem, ProblemError
 from schemas.results import MethodEntry, MethodSignature
-from schemas.validation import ValidateRequest, ValidationVerdict
+from schemas.validation import ValidateRequest
+
+logger = logging.getLogger(__name__)
 
 AskSignature = Callable[[MethodSource, str | None], Awaitable[MethodSignature]]
 """Takes a method and the pipe to start at, None for its entry pipe; raises `ProblemError`."""
@@ -72,6 +76,10 @@ class IndexLimits:
     scan: ScanBounds
     asked_at_once: int = 2
     """Signatures that are asked of engines at the same time."""
+    read_at_once: int = 4
+    """Methods that are read at the same time."""
+    read_s: float = 10.0
+    """How long reading one may take."""
     answer_s: float = 60.0
     """How long an engine may take for one."""
 
@@ -118,7 +126,7 @@ def signatures_of(pool: EnginePool) -> AskSignature:
             request = ValidateRequest(method=source, orchestration_mode="direct", allow_signatures=True, include=[])
             verdict = await pool.validate(request)
             if not verdict.is_valid:
-                raise ProblemError(_invalid(verdict))
+                raise ProblemError(invalid(verdict))
         return told
 
     return ask
@@ -149,6 +157,7 @@ class MethodIndex:
         self._tasks = tasks
         self._reserved = frozenset(reserved)
         self._limiter = anyio.CapacityLimiter(limits.asked_at_once)
+        self._readers = anyio.Semaphore(limits.read_at_once)
         self._known: dict[str, _Known] = {}
         self._methods: tuple[IndexedMethod, ...] = ()
         self._by_name: dict[str, IndexedMethod] = {}
@@ -206,8 +215,12 @@ class MethodIndex:
             look, self._next_look = self._next_look, anyio.Event()
             self._wanted = anyio.Event()
             began = time.perf_counter()
-            await self._take_in()
-            look.set()
+            try:
+                await self._take_in()
+            except Exception:
+                logger.exception("a look at the methods failed; the next one follows")
+            finally:
+                look.set()
             took = time.perf_counter() - began
             with anyio.move_on_after(max(_SHORTEST_PAUSE_S, _PAUSES_PER_LOOK * took)):
                 await self._wanted.wait()
@@ -217,17 +230,36 @@ class MethodIndex:
         found: dict[str, _Found] = {}
         is_whole = True
         for root, memory in self._roots:
-            scan = await anyio.to_thread.run_sync(scan_methods, root.folder, self._limits.scan, memory)
+            scan = await self._scan(root, memory)
             is_whole = is_whole and not scan.truncated
             for one in _candidates(root, scan):
                 found.setdefault(one.path, one)
         if is_whole:
             self._known = {path: known for path, known in self._known.items() if path in found}
-        for path, one in found.items():
-            known = self._known.get(path)
-            if known is None or not _still_holds(known, one):
-                await self._read(path, one)
+        # Side by side, so that one that cannot be read in time does not hold up the others.
+        async with anyio.create_task_group() as reading:
+            for path, one in found.items():
+                known = self._known.get(path)
+                if known is None or not _still_holds(known, one):
+                    await self._readers.acquire()
+                    reading.start_soon(self._read_and_release, path, one)
         self._rebuild()
+
+    async def _scan(self, root: MethodRoot, memory: ScanMemory) -> Scan:
+        try:
+            return await root.workspace.scan(root.folder, self._limits.scan, memory)
+        except ProblemError as error:
+            logger.warning("the methods of a folder are not looked for now: %s", error)
+            return Scan(methods=[], truncated=True, stamps={})
+
+    async def _read_and_release(self, path: str, found: _Found) -> None:
+        try:
+            await self._read(path, found)
+        except Exception:
+            logger.exception("the method %r is left out", path)
+            self._known[path] = _Known(found, problem=unexpected(path))
+        finally:
+            self._readers.release()
 
     async def _read(self, path: str, found: _Found) -> None:
         before = self._known.get(path)
@@ -235,10 +267,11 @@ class MethodIndex:
             self._known[path] = _Known(found, problem=found.entry.problem)
             return
         try:
-            source = await found.root.workspace.method_source(MethodParams(method=path))
+            source = await found.root.workspace.method_source(MethodParams(method=path), self._limits.read_s)
             pipe_code = entry_pipe(source)
         except ProblemError as error:
-            self._known[path] = _Known(found, problem=error.problem)
+            self._known[path] = known = _Known(found)
+            self._fail(known, error.problem)
             return
         known = _Known(found, key=f"{digest_of(source)}:{pipe_code or ''}", has_packages=bool(source.dependencies))
         if before is not None and before.key == known.key and not _is_due(before):
@@ -265,7 +298,10 @@ class MethodIndex:
             except ProblemError as error:
                 self._fail(known, error.problem)
             except TimeoutError:
-                self._fail(known, _too_slow(known.found.path, self._limits.answer_s))
+                self._fail(known, too_slow(known.found.path, self._limits.answer_s))
+            except Exception:
+                logger.exception("the method %r is left out", known.found.path)
+                self._fail(known, unexpected(known.found.path))
             else:
                 self._settle(known, signature)
                 await anyio.to_thread.run_sync(self._cache.write, known.key, signature)
@@ -279,7 +315,7 @@ class MethodIndex:
         try:
             inputs, original_keys = portable_input(signature.inputs)
         except Inexpressible as error:
-            known.problem = _inexpressible(known.found.path, error.reason)
+            known.problem = inexpressible(known.found.path, error.reason)
             return
         known.method = IndexedMethod(
             name=tool_name(root, entry.path, self._reserved),
@@ -308,7 +344,7 @@ class MethodIndex:
             if method is None:
                 continue
             if by_name.setdefault(method.name, method) is not method:
-                self._clashes.append((path, _clash(path, method.name)))
+                self._clashes.append((path, clash(path, method.name)))
         methods = tuple(by_name[name] for name in sorted(by_name))
         if methods != self._methods:
             self._methods, self._by_name = methods, by_name
@@ -341,6 +377,9 @@ def _still_holds(known: _Known, found: _Found) -> bool:
 
     A method with packages, or with a problem that a package would solve, depends on files outside its folder.
     """
+    if known.retry_at is not None and not known.key:
+        # It could not be read in time: a further try at once would only hold up the others again.
+        return not _is_due(known)
     if known.found.stamp != found.stamp or not found.stamp.settled:
         return False
     return not known.has_packages and (known.problem is None or not _may_mend_itself(known.problem))
@@ -353,51 +392,3 @@ def _may_mend_itself(problem: Problem) -> bool:
 
 def _is_due(known: _Known) -> bool:
     return known.retry_at is not None and time.monotonic() >= known.retry_at
-
-
-def _invalid(verdict: ValidationVerdict) -> Problem:
-    faults = verdict.errors or []
-    first = f": {faults[0].detail}" if faults else "."
-    return Problem(
-        code="method.invalid",
-        title="The method does not validate",
-        detail=f"The method does not validate{first}",
-        domain="method",
-        next_step=NextStep(kind="change_method", detail="Fix each fault that `errors` lists."),
-        errors=faults,
-    )
-
-
-def _inexpressible(path: str, reason: str) -> Problem:
-    return _left_out(
-        "request.unsupported",
-        f"The method '{path}' cannot be a tool of its own: {reason}.",
-        ("change_input", "Run it with the tool `execute`, or give its main pipe simpler inputs."),
-    )
-
-
-def _clash(path: str, name: str) -> Problem:
-    return _left_out(
-        "method.name_conflict",
-        f"The method '{path}' cannot be a tool of its own: another tool has its name, '{name}'.",
-        ("change_input", "Run it with the tool `execute`, or move it to a folder of another name."),
-    )
-
-
-def _too_slow(path: str, limit: float) -> Problem:
-    return _left_out(
-        "runtime.unavailable",
-        f"No engine told within {limit:g} seconds what the method '{path}' takes.",
-        ("retry", "It is tried again by itself; run the method with the tool `execute` until then."),
-    )
-
-
-def _left_out(code: str, detail: str, next_step: tuple[str, str]) -> Problem:
-    kind, what = next_step
-    return Problem(
-        code=code,
-        title="The method is not a tool of its own",
-        detail=detail,
-        domain="method",
-        next_step=NextStep(kind=kind, detail=what),
-    )

@@ -1,5 +1,6 @@
 """The folders whose methods become tools, and how the tools are named."""
 
+import logging
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from rpc_server.mcp.portable import MAX_NAME, hashed_name
 from rpc_server.workspace.method_folders import BUNDLE_SUFFIX
 from rpc_server.workspace.paths import Root
 from rpc_server.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 _PLAIN = re.compile(r"[a-zA-Z0-9-]+(_[a-zA-Z0-9-]+)*")
 _BETWEEN = "__"
@@ -48,7 +51,8 @@ class MethodRoot:
 def method_roots(settings: Settings, workspace: Workspace) -> list[MethodRoot]:
     """The folders of `[mcp] method_folders`, or the workspace where none is configured; none without a workspace.
 
-    A relative folder without a workspace is left out; one that does not exist yet is not.
+    A relative folder without a workspace is left out, as is one whose path leads nowhere; one that does not exist yet
+    is not.
     """
     directory = workspace.root.directory
     configured = settings.mcp.method_folders
@@ -84,10 +88,14 @@ def _label(folder: Path, folders: Collection[Path]) -> str:
 
 
 def _folder(given: str, directory: Path | None) -> Path | None:
-    path = Path(given).expanduser()
-    if path.is_absolute():
-        return path.resolve()
-    return None if directory is None else (directory / path).resolve()
+    try:
+        path = Path(given).expanduser()
+        if path.is_absolute():
+            return path.resolve()
+        return None if directory is None else (directory / path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        logger.warning("the method folder %r is left out: %s", given, error)
+        return None
 
 
 def _root(folder: Path, workspace: Workspace, label: str) -> MethodRoot:

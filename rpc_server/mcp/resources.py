@@ -2,14 +2,15 @@
 
 import json
 import mimetypes
+import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib import resources as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 
 from orchestrators.artifact_scope import artifact_scope
@@ -21,11 +22,15 @@ from rpc_server.mcp.run_results import PAGE_URI
 from rpc_server.mcp.run_uris import run_part, run_uri
 from rpc_server.methods import runs
 from rpc_server.methods.services import Services
+from rpc_server.workspace.file_threads import in_thread
+from rpc_server.workspace.held_folder import HeldFolder, Kind, OutOfTime, TooLarge, Unreadable
+from rpc_server.workspace.names import why_odd
 from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
 from schemas.validation import ValidationVerdict
 
+T = TypeVar("T")
 Json = dict[str, Any]
 
 _METHODS = "mthds://methods/"
@@ -76,6 +81,7 @@ class MethodResources(Features):
                 **({"description": method.description} if method.description else {}),
             }
             for method in listed.methods
+            if "\\" not in method.path  # then it stands for a name that no URI leads to
         ]
 
     async def resource_templates(self) -> list[Json]:
@@ -149,7 +155,7 @@ class RunResources(Features):
                 record = await runs.get(self._services, None, RunRef(run_id=given["id"]))
             except (ProblemError, ValidationError):
                 return []
-            files = await anyio.to_thread.run_sync(self._files_of, record)
+            files = await self._in_thread(record, self._files_of)
             return [file for file in files if file.startswith(value)]
         return []
 
@@ -171,9 +177,10 @@ class RunResources(Features):
         if part == "picture":
             return [_json_content(uri, await self._pictures.of_run(record))]
         if part == "artifacts":
-            return [_json_content(uri, await anyio.to_thread.run_sync(self._listed, record))]
+            return [_json_content(uri, await self._in_thread(record, self._listed))]
         if part.startswith("artifacts/"):
-            return await anyio.to_thread.run_sync(self._artifact, uri, record, part.removeprefix("artifacts/"))
+            name = part.removeprefix("artifacts/")
+            return await self._in_thread(record, lambda record: self._artifact(uri, record, name))
         return None
 
     async def _result(self, record: Json) -> Json:
@@ -184,6 +191,17 @@ class RunResources(Features):
         )
         return result
 
+    async def _in_thread(self, record: Json, read: Callable[[Json], T]) -> T:
+        what = f"the files of the run '{record['pipeline_run_id']}'"
+        return await in_thread(what, lambda: read(record), self._services.settings.workspace.max_read_s)
+
+    def _held(self, record: Json) -> AbstractContextManager[HeldFolder]:
+        """The folder of a run's files. Raises `Unreadable` where there is none."""
+        run_id, mode, created_at = (record[key] for key in ("pipeline_run_id", "orchestration_mode", "created_at"))
+        deadline = time.monotonic() + self._services.settings.workspace.max_read_s
+        scope = artifact_scope(run_id, mode, created_at).split("/")
+        return HeldFolder.open(self._artifacts.resolve(), deadline, scope)
+
     def _listed(self, record: Json) -> list[Json]:
         uri = run_uri(record["pipeline_run_id"])
         return [
@@ -191,23 +209,35 @@ class RunResources(Features):
             for name in self._files_of(record)
         ]
 
-    def _directory_of(self, record: Json) -> Path:
-        run_id, mode, created_at = (record[key] for key in ("pipeline_run_id", "orchestration_mode", "created_at"))
-        return self._artifacts / artifact_scope(run_id, mode, created_at)
-
     def _files_of(self, record: Json) -> list[str]:
-        directory = self._directory_of(record)
-        if not directory.resolve().is_relative_to(self._artifacts.resolve()):
+        try:
+            with self._held(record) as held:
+                return sorted(name for name, _ in zip(_files_in(held), range(_MOST_ARTIFACTS), strict=False))
+        except (OSError, Unreadable, OutOfTime):
             return []
-        files = (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
-        return [path.relative_to(directory).as_posix() for path, _ in zip(files, range(_MOST_ARTIFACTS), strict=False)]
 
     def _artifact(self, uri: str, record: Json, name: str) -> list[Json] | None:
         # Only a file that the listing names is read, so that no name leads elsewhere.
         if name not in self._files_of(record):
             return None
-        data = (self._directory_of(record) / name).read_bytes()
+        try:
+            with self._held(record) as held:
+                data = held.read(name.split("/"), self._services.settings.workspace.max_total_bytes)
+        except (Unreadable, TooLarge, OutOfTime):
+            return None
         return [{"uri": uri, "mimeType": _type_of(name), "blob": b64encode(data).decode("ascii")}]
+
+
+def _files_in(held: HeldFolder) -> Iterator[str]:
+    """The paths of the files beneath a folder, in order, but for those that no URI can name."""
+    pending: list[tuple[tuple[str, ...], Kind]] = [((), Kind.FOLDER)]
+    while pending:
+        parts, kind = pending.pop()
+        if kind is Kind.FOLDER:
+            entries = sorted(held.entries(parts).items(), reverse=True)
+            pending.extend(((*parts, name), below) for name, below in entries)
+        elif kind is Kind.FILE and why_odd("/".join(parts)) is None:
+            yield "/".join(parts)
 
 
 class FixedResources(Features):

@@ -5,16 +5,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import tomli
-
-from rpc_server.workspace.method_folders import MANIFEST_NAME, TreeBounds, read_package
-from rpc_server.workspace.paths import TooLarge, Unreadable, read_file
+from rpc_server.workspace.held_folder import HeldFolder, Kind, TooLarge, Unreadable
+from rpc_server.workspace.method_folders import MANIFEST_NAME, MAX_TOML_BYTES, TreeBounds
+from schemas.foreign_toml import BadToml, parse_toml_bytes
 from schemas.method_source import Files
 
-METHODS_DIR = Path(".mthds") / "methods"
-_MANIFEST_BYTES = 1 << 20
-# `"github.com/acme/methods/documents@v1->domain.pipe"`: an alias that holds a slash is an address.
-_REFERENCE = re.compile(r"""["']([^"'\s]*/[^"'\s]*?)->""")
+_STORE = (".mthds", "methods")
+# What follows a quote: the next begins where this ends, so that a text is gone through once.
+_QUOTED = re.compile(r"""["'][^"'\s]*""")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with one installed package in each of its folders."""
+
+    top: Path
+    """Absolute and resolved."""
+    parts: tuple[str, ...]
+    """The names that lead from there to the store."""
+    follows_links: bool
+    """Whether it, and a package in it, may be a link to a folder elsewhere: only in the user's own store."""
 
 
 @dataclass(frozen=True)
@@ -22,69 +32,94 @@ class Package:
     """An installed package: `address` is what a reference names it by, without a tag."""
 
     address: str
-    directory: Path
+    held: HeldFolder
+    parts: tuple[str, ...]
 
 
 def addresses_in(texts: Iterable[str]) -> set[str]:
     """Every address that some bundles call, without tags."""
-    return {match.split("@", 1)[0] for text in texts if "->" in text for match in _REFERENCE.findall(text)}
+    return {address for text in texts if "->" in text for address in _addresses_in(text)}
 
 
-@dataclass(frozen=True)
-class Store:
-    """A folder with one installed package in each of its folders."""
-
-    directory: Path
-    follows_links: bool
-    """Whether a package may be a link to a folder elsewhere: only in the user's own store."""
-
-
-def find_packages(addresses: set[str], stores: Iterable[Store], bounds: TreeBounds) -> dict[str, Files]:
+def find_packages(
+    addresses: set[str], stores: Iterable[Store], bounds: TreeBounds, deadline: float
+) -> dict[str, Files]:
     """Address -> files, of each package that the first store to hold it has; the rest are left to Pipelex to refuse.
 
-    Raises `ProblemError` for a package that cannot be read.
+    `deadline` is on the monotonic clock. Raises `ProblemError` for a package that cannot be read, and `OutOfTime`.
     """
+    from rpc_server.workspace.reading import read_package
+
     wanted = {address.casefold() for address in addresses}
     found: dict[str, Files] = {}
-    for package in (package for store in stores for package in _packages(store)):
-        if package.address.casefold() in wanted:
-            wanted.discard(package.address.casefold())
-            found[package.address] = read_package(package.directory, package.address, bounds)
+    for store in stores:
+        for package in _packages(store, deadline):
+            if package.address.casefold() in wanted:
+                wanted.discard(package.address.casefold())
+                found[package.address] = read_package(package.held, package.parts, package.address, bounds)
     return found
 
 
 def stores_for(start: Path | None, top: Path | None, user_home: Path | None) -> list[Store]:
     """Where packages may be installed, nearest first: from `start` up to `top`, then the user's own."""
-    above = (
-        [] if start is None or top is None else [path for path in (start, *start.parents) if path.is_relative_to(top)]
-    )
-    stores = [Store(directory / METHODS_DIR, follows_links=False) for directory in above]
+    stores = []
+    if start is not None and top is not None and start.is_relative_to(top):
+        parts = start.relative_to(top).parts
+        stores = [Store(top, (*parts[:depth], *_STORE), follows_links=False) for depth in range(len(parts), -1, -1)]
     if user_home is not None:
-        stores.append(Store(user_home / METHODS_DIR, follows_links=True))
+        stores.append(Store(user_home, _STORE, follows_links=True))
     return stores
 
 
-def _packages(store: Store) -> Iterator[Package]:
+def _addresses_in(text: str) -> Iterator[str]:
+    """`"github.com/acme/methods/documents@v1->domain.pipe"`: an alias that holds a slash is an address."""
+    for match in _QUOTED.finditer(text):
+        quoted = match[0]
+        slash = quoted.rfind("/", 0, max(quoted.rfind("->"), 0))
+        if slash > 0:
+            yield quoted[1 : quoted.index("->", slash)].split("@", 1)[0]
+
+
+def _packages(store: Store, deadline: float) -> Iterator[Package]:
+    top, parts = store.top, store.parts
+    if store.follows_links:
+        top, parts = _resolved(top.joinpath(*parts)), ()
     try:
-        directories = sorted(store.directory.iterdir())
-    except OSError:
+        with HeldFolder.open(top, deadline) as held:
+            for name, kind in sorted(held.entries(parts).items()):
+                if name.startswith("."):
+                    continue
+                if kind is Kind.FOLDER:
+                    yield from _package(held, (*parts, name), name)
+                elif kind is Kind.LINK and store.follows_links:
+                    yield from _linked_package(top / name, deadline)
+    except (OSError, Unreadable):
         return
-    for directory in directories:
-        if directory.name.startswith(".") or (directory.is_symlink() and not store.follows_links):
-            continue
-        address = _address(directory)
-        if address is not None:
-            yield Package(address=address, directory=directory)
 
 
-def _address(directory: Path) -> str | None:
-    """The manifest's address and name, or None for a folder that is no package."""
+def _linked_package(link: Path, deadline: float) -> Iterator[Package]:
     try:
-        manifest = tomli.loads(read_file(directory / MANIFEST_NAME, _MANIFEST_BYTES).decode("utf-8"))
-    except (Unreadable, TooLarge, UnicodeDecodeError, tomli.TOMLDecodeError):
-        return None
+        with HeldFolder.open(_resolved(link), deadline) as held:
+            yield from _package(held, (), link.name)
+    except Unreadable:
+        return
+
+
+def _package(held: HeldFolder, parts: tuple[str, ...], folder: str) -> Iterator[Package]:
+    """The package with the manifest's address and name; nothing for a folder that is no package."""
+    try:
+        manifest = parse_toml_bytes(held.read((*parts, MANIFEST_NAME), MAX_TOML_BYTES))
+    except (Unreadable, TooLarge, BadToml):
+        return
     package = manifest.get("package")
-    if not isinstance(package, dict) or not isinstance(package.get("address"), str):
-        return None
-    name = package.get("name")
-    return f"{package['address']}/{name if isinstance(name, str) else directory.name}"
+    if isinstance(package, dict) and isinstance(package.get("address"), str):
+        name = package.get("name")
+        yield Package(f"{package['address']}/{name if isinstance(name, str) else folder}", held, parts)
+
+
+def _resolved(path: Path) -> Path:
+    """The path with links followed; as it is where they lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path

@@ -1,29 +1,13 @@
 """The path policy: which file of this machine a caller's path may mean, and reading it."""
 
 import os
-import stat
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from rpc_server.workspace.held_folder import HeldFolder, TooLarge, Unreadable
 from schemas.problem import ProblemError, problem_error
-
-
-class Unreadable(Exception):
-    """A path inside the workspace that cannot be read; `reason` completes "it …"."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class TooLarge(Exception):
-    """What was to be read passes a limit; both in bytes."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"{size} > {limit}")
-        self.size = size
-        self.limit = limit
 
 
 @dataclass(frozen=True)
@@ -38,7 +22,8 @@ class Root:
     def resolve(self, given: str) -> Path:
         """The absolute path, symlinks followed, that a caller's path means; it need not exist.
 
-        `given` is relative to the root, absolute, or a `file://` URI. Raises `ProblemError` coded
+        `given` is relative to the root, absolute, or a `file://` URI. What is there may change at once, so it is read
+        by its `parts` in the folder that `held` holds, which follows no link. Raises `ProblemError` coded
         `security.input_path_refused` for anything outside.
         """
         if self.directory is None:
@@ -55,6 +40,16 @@ class Root:
             rule = "absolute" if Path(path).is_absolute() else "outside_root"
             raise _refused(given, rule, "is outside the workspace")
         return resolved
+
+    def parts(self, path: Path) -> tuple[str, ...]:
+        """The names that lead from the root to `path`, which is inside."""
+        assert self.directory is not None
+        return path.relative_to(self.directory).parts
+
+    def held(self, deadline: float) -> AbstractContextManager[HeldFolder]:
+        """The root held open, `deadline` being on the monotonic clock. Raises `Unreadable` where it is gone."""
+        assert self.directory is not None
+        return HeldFolder.open(self.directory, deadline)
 
     def relative(self, path: Path) -> str:
         """How a caller would name `path`, which is inside."""
@@ -75,32 +70,6 @@ class Root:
         )
 
 
-def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file. Raises `Unreadable` and, above `limit` bytes, `TooLarge`."""
-    try:
-        with open(path, "rb", opener=_open_as_it_is) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise Unreadable("is not a regular file")
-            if status.st_size > limit:
-                raise TooLarge(status.st_size, limit)
-            data = file.read(limit + 1)
-    except FileNotFoundError as error:
-        raise Unreadable("does not exist") from error
-    except IsADirectoryError as error:
-        raise Unreadable("is not a regular file") from error
-    except OSError as error:
-        raise Unreadable(f"cannot be read ({error.strerror})") from error
-    if len(data) > limit:
-        raise TooLarge(len(data), limit)
-    return data
-
-
-def _open_as_it_is(path: str, flags: int) -> int:
-    """Follow no link, since the path was resolved before, and wait for no writer of a named pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
 @dataclass
 class FileReader:
     """Reads the files that one call names. Limits in bytes: of each file, and of all of them together."""
@@ -108,15 +77,18 @@ class FileReader:
     root: Root
     max_file_bytes: int
     max_total_bytes: int
+    deadline: float
+    """On the monotonic clock."""
     spent: int = field(default=0, init=False)
 
     def read(self, path: str, place: str) -> bytes:
         """The bytes of a caller's path, `place` being where in the request it stands.
 
-        Raises `ProblemError` coded `security.input_path_refused`, `input.file_unreadable` or `input.too_large`.
+        Raises `ProblemError` coded `security.input_path_refused`, `input.file_unreadable` or `input.too_large`, and
+        `OutOfTime`.
         """
         try:
-            data = read_file(self.root.resolve(path), self.max_file_bytes)
+            data = self._read(path)
             self.spent += len(data)
             if self.spent > self.max_total_bytes:
                 raise TooLarge(self.spent, self.max_total_bytes)
@@ -125,6 +97,11 @@ class FileReader:
         except TooLarge as error:
             raise _too_large(path, place, error) from error
         return data
+
+    def _read(self, path: str) -> bytes:
+        resolved = self.root.resolve(path)
+        with self.root.held(self.deadline) as held:
+            return held.read(self.root.parts(resolved), self.max_file_bytes)
 
 
 def _refused(given: str, rule: str, why: str) -> ProblemError:

@@ -1,23 +1,32 @@
 """The workspace: what a request names by path, read and put into the request, so that it is complete."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
-
-import anyio.to_thread
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from rpc_server.commands.input_files import holds_file, inlined
 from rpc_server.config import Settings, WorkspaceSettings
 from rpc_server.environment import user_home
 from rpc_server.projects import project_root
 from rpc_server.workspace.dependencies import Store, addresses_in, find_packages, stores_for
-from rpc_server.workspace.method_folders import TreeBounds, file_entry, read_method
+from rpc_server.workspace.file_threads import in_thread, too_slow
+from rpc_server.workspace.held_folder import OutOfTime
+from rpc_server.workspace.method_folders import TreeBounds, file_entry
 from rpc_server.workspace.paths import FileReader, Root
-from rpc_server.workspace.scan import ScanBounds, scan_methods
+from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, scan_methods
 from schemas.method_source import Base64File, FileEntry, Files, MethodSource
 from schemas.params import Base64Entry, FileParam, MethodParams, PathFile
 from schemas.problem import problem_error
 from schemas.results import MethodsPage
+
+T = TypeVar("T")
+
+_FEW_CHARACTERS = 100_000
+"""That are gone through on the event loop."""
+_GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,19 @@ class Workspace:
         """The workspace that is configured, or one that refuses every path."""
         return cls(Root(settings.workspace_dir, settings.workspace_refusal), settings.workspace)
 
-    async def method_source(self, params: MethodParams) -> MethodSource:
-        """The method of a request: complete, the packages it calls included.
+    async def method_source(self, params: MethodParams, seconds: float | None = None) -> MethodSource:
+        """The method of a request: complete, the packages it calls included; `seconds` is less than is configured.
 
         Raises `ProblemError` coded `request.invalid`, `method.*`, `input.file_unreadable`, `input.too_large` or
-        `security.input_path_refused`.
+        `security.input_path_refused`, and `runtime.unavailable` where reading takes too long.
         """
         _check_one_method(params)
-        if params.method is None and not _names_a_path(params):
+        if params.method is None and not _names_a_path(params) and _characters(params) <= _FEW_CHARACTERS:
             source = _given_source(params, _no_path)
             if not _missing_packages(source):
                 return source
-        return await anyio.to_thread.run_sync(self._read_source, params)
+        what = "the files of the request" if params.method is None else f"the method '{params.method}'"
+        return await self._in_thread(what, lambda deadline: self._read_source(params, deadline), seconds)
 
     async def inputs(self, inputs: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The inputs, each `{path, mime_type?, filename?}` replaced by a document or an image that carries its bytes.
@@ -55,14 +65,13 @@ class Workspace:
             return None
         if not any(holds_file(value) for value in inputs.values()):
             return dict(inputs)
-        return await anyio.to_thread.run_sync(self._read_inputs, inputs)
+        return await self._in_thread("the files among the inputs", lambda end: self._read_inputs(inputs, end))
 
     async def list_methods(self, cursor: str | None, limit: int) -> MethodsPage:
         """The methods of the workspace, by path. Raises `ProblemError` where there is no workspace."""
         if self.root.directory is None:
             raise self.root.no_root("has no methods to list")
-        bounds = ScanBounds.of(self.settings)
-        scan = await anyio.to_thread.run_sync(scan_methods, self.root.directory, bounds)
+        scan = await self.scan(self.root.directory, ScanBounds.of(self.settings))
         after = [entry for entry in scan.methods if cursor is None or entry.path > cursor]
         page = after[:limit]
         return MethodsPage(
@@ -71,18 +80,39 @@ class Workspace:
             truncated=scan.truncated,
         )
 
-    def _read_source(self, params: MethodParams) -> MethodSource:
-        source = _given_source(params, self._files().read)
+    async def scan(self, folder: Path, bounds: ScanBounds, memory: ScanMemory | None = None) -> Scan:
+        """The methods of a folder. Raises `ProblemError` coded `runtime.unavailable` where the disk does not answer."""
+        # The scan itself ends in time, but for what never comes back from the disk.
+        longest = max(self.settings.max_read_s, 2 * bounds.seconds)
+        assert self.root.directory is not None
+        top, below = self.root.directory, self.root.parts(folder)
+        return await in_thread(
+            f"the folder '{folder.name}'", lambda: scan_methods(top, bounds, memory, below=below), longest
+        )
+
+    async def _in_thread(self, what: str, read: Callable[[float], T], at_most: float | None = None) -> T:
+        """What `read` returns, which takes the time by which it should end, on the monotonic clock."""
+        seconds = min(self.settings.max_read_s, at_most or math.inf)
+        try:
+            # A thread that is not stuck ends by itself before it is given up.
+            return await in_thread(what, lambda: read(time.monotonic() + seconds), seconds + _GRACE_S)
+        except OutOfTime as error:
+            raise too_slow(what, seconds) from error
+
+    def _read_source(self, params: MethodParams, deadline: float) -> MethodSource:
+        from rpc_server.workspace.reading import read_method
+
+        source = _given_source(params, self._files(deadline).read)
         if params.method is not None:
-            read = read_method(self.root, params.method, self._tree_bounds())
+            read = read_method(self.root, params.method, self._tree_bounds(), deadline)
             source = read.model_copy(update={"dependencies": source.dependencies})
         missing = _missing_packages(source)
         if missing:
-            source.dependencies |= find_packages(missing, self._stores(source.origin), self._tree_bounds())
+            source.dependencies |= find_packages(missing, self._stores(source.origin), self._tree_bounds(), deadline)
         return source
 
-    def _read_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        files = self._files()
+    def _read_inputs(self, inputs: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+        files = self._files(deadline)
         return {name: inlined(value, name, files) for name, value in inputs.items()}
 
     def _stores(self, origin: str | None) -> list[Store]:
@@ -92,8 +122,8 @@ class Workspace:
             return stores_for(None, None, user_home())
         return stores_for(directory / (origin or ""), project_root(directory) or directory, user_home())
 
-    def _files(self) -> FileReader:
-        return FileReader(self.root, self.settings.max_file_bytes, self.settings.max_total_bytes)
+    def _files(self, deadline: float) -> FileReader:
+        return FileReader(self.root, self.settings.max_file_bytes, self.settings.max_total_bytes, deadline)
 
     def _tree_bounds(self) -> TreeBounds:
         return TreeBounds(
@@ -127,6 +157,12 @@ def _check_one_method(params: MethodParams) -> None:
 def _names_a_path(params: MethodParams) -> bool:
     trees = [params.files or {}, *(params.dependencies or {}).values()]
     return any(isinstance(entry, PathFile) for tree in trees for entry in tree.values())
+
+
+def _characters(params: MethodParams) -> int:
+    trees = [params.files or {}, *(params.dependencies or {}).values()]
+    texts = [*(params.mthds_contents or []), *(entry for tree in trees for entry in tree.values())]
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _no_path(path: str, place: str) -> bytes:

@@ -74,14 +74,16 @@ class Bench:
     announced: anyio.Event = field(default_factory=anyio.Event)
 
     @asynccontextmanager
-    async def index(self, folders: Sequence[str] = (), reserved: Sequence[str] = ()) -> AsyncIterator[MethodIndex]:
+    async def index(
+        self, folders: Sequence[str] = (), reserved: Sequence[str] = (), read_s: float = LONG
+    ) -> AsyncIterator[MethodIndex]:
         settings = self._settings(folders)
         async with anyio.create_task_group() as tasks:
             yield MethodIndex(
                 method_roots(settings, Workspace.of(settings)),
                 self.teller,
                 SignatureCache(self.cache, "1"),
-                IndexLimits(scan=BOUNDS),
+                IndexLimits(scan=BOUNDS, read_s=read_s),
                 tasks,
                 changed=self.announced.set,
                 reserved=reserved,
@@ -395,3 +397,62 @@ async def test_two_hundred_methods_are_all_there(bench: Bench) -> None:
 
     async with bench.index() as index:
         assert len(await index.current(LONG)) == 200
+
+
+async def test_a_method_that_takes_too_long_to_read_is_left_out_and_the_others_are_there(bench: Bench) -> None:
+    bench.write("slow/main.mthds")
+    (bench.machine.project / "slow" / ".gitignore").write_text("a*b\n" * 200_000)
+    bench.write("good.mthds")
+
+    async with bench.index(read_s=0.1) as index:
+        methods = await index.current(LONG)
+
+    assert names(methods) == ["good_mthds"]
+    [(path, problem)] = index.problems
+    assert path == "slow"
+    assert (problem.code, problem.retry) == ("runtime.unavailable", "yes")
+    assert "took longer than 0.1 seconds" in problem.detail
+
+
+async def test_a_method_that_could_not_be_read_in_time_is_not_tried_again_at_every_look(bench: Bench) -> None:
+    bench.write("slow/main.mthds")
+    (bench.machine.project / "slow" / ".gitignore").write_text("a*b\n" * 200_000)
+    async with bench.index(read_s=0.1) as index:
+        await index.current(LONG)
+        (bench.machine.project / "slow" / ".gitignore").unlink()
+
+        await index.current(LONG)
+        assert [path for path, _ in index.problems] == ["slow"]
+
+        index._known["slow"].retry_at = 0.0
+        assert names(await index.current(LONG)) == ["slow"]
+
+
+@pytest.mark.parametrize("fails", [ValueError("a surprise"), RecursionError()])
+async def test_an_engine_that_fails_in_an_unknown_way_costs_one_method(bench: Bench, fails: Exception) -> None:
+    bench.write("good.mthds")
+    bench.write("odd.mthds")
+    tell = bench.teller.__call__
+
+    async def ask(source: MethodSource, pipe_code: str | None) -> MethodSignature:
+        if source.name == "odd.mthds":
+            raise fails
+        return await tell(source, pipe_code)
+
+    async with bench.index() as index:
+        index._ask = ask
+        methods = await index.current(LONG)
+
+    assert names(methods) == ["good_mthds"]
+    assert [(path, problem.code) for path, problem in index.problems] == [("odd.mthds", "runtime.unexpected")]
+
+
+async def test_a_look_that_fails_is_followed_by_the_next(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("good.mthds")
+    with monkeypatch.context() as patched:
+        patched.setattr("rpc_server.workspace.workspace.scan_methods", lambda *_, **__: 1 // 0)
+        async with bench.index() as index:
+            assert await index.current(LONG) == ()
+            patched.undo()
+
+            assert names(await index.current(LONG)) == ["good_mthds"]

@@ -87,3 +87,19 @@ def test_recovery_ends_for_every_text_and_keeps_every_position(text: str) -> Non
     assert all(0 <= fault.span.start <= fault.span.end <= len(text) for fault in recovery.faults)
     if recovery.is_whole:
         tomli.loads(recovery.text)
+
+
+@pytest.mark.parametrize(
+    ("broken", "finding"),
+    [
+        (".".join(["b"] * 1001) + " = 1", "a key has more than 20 parts"),
+        ("[" + ".".join(["b"] * 999) + "]\n" + (".".join(["c"] * 999) + " = 1\n") * 300, "more than 20 parts"),
+        ("b = " + "9" * 5000, "a number has too many digits"),
+        ("b = " + "[{c = " * 300, "arrays and tables nest too deeply"),
+    ],
+)
+def test_what_is_legal_but_too_much_is_told_at_its_place(broken: str, finding: str) -> None:
+    (fault,) = recover(f"a = 1\n{broken}").faults
+
+    assert finding in fault.finding
+    assert fault.span.start == len("a = 1\n")

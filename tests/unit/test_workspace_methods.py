@@ -1,12 +1,14 @@
 """Reading a method out of the workspace: which files belong to it, where it starts, which packages it brings."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rpc_server.config import Flags
+from rpc_server.workspace.dependencies import addresses_in
 from rpc_server.workspace.method_folders import entry_pipe
 from rpc_server.workspace.workspace import Workspace
 from schemas.method_source import Base64File, MethodSource
@@ -247,6 +249,134 @@ async def test_a_project_s_store_is_not_followed_out_of_the_project(workspace: W
     source = await read(workspace, mthds_contents=[CALLER])
 
     assert source.dependencies == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("link", [".mthds", ".mthds/methods"])
+async def test_a_project_s_store_that_is_a_link_is_not_followed_either(
+    workspace: Workspace, machine: Machine, link: str
+) -> None:
+    install(machine, machine.home / "elsewhere", "out of reach")
+    (machine.project / link).parent.mkdir(exist_ok=True)
+    (machine.project / link).symlink_to(machine.home / "elsewhere" / link)
+
+    source = await read(workspace, mthds_contents=[CALLER])
+
+    assert source.dependencies == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("link", [".mthds", ".mthds/methods", ".mthds/methods/greeter"])
+async def test_the_user_s_own_store_may_be_a_link(workspace: Workspace, machine: Machine, link: str) -> None:
+    install(machine, machine.home / "elsewhere", "the user's")
+    (machine.home / link).parent.mkdir(parents=True, exist_ok=True)
+    (machine.home / link).symlink_to(machine.home / "elsewhere" / link)
+
+    source = await read(workspace, mthds_contents=[CALLER])
+
+    assert list(source.dependencies) == ["github.com/acme/methods/greeter"]
+
+
+@pytest.mark.anyio
+async def test_a_package_with_a_hostile_manifest_is_as_one_that_is_not_there(
+    workspace: Workspace, machine: Machine
+) -> None:
+    install(machine, machine.project, "the project's")
+    for name, text in (("deep", "a = " + "[" * 2000), ("long", ".".join(["a"] * 1001) + " = 1")):
+        machine.write(machine.project / ".mthds" / "methods" / name, "METHODS.toml", text)
+
+    source = await read(workspace, mthds_contents=[CALLER])
+
+    assert list(source.dependencies) == ["github.com/acme/methods/greeter"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ('"a/b->c.d"', {"a/b"}),
+        ("'a/b@v1->c.d'", {"a/b"}),
+        ('"a/b->c/d->e"', {"a/b->c/d"}),
+        ('"a->b/c"', set()),
+        ('"a b/c->d"', set()),
+        ("\"it's/x->y", {"s/x"}),
+        ("\"a/b->c\" 'd/e->f'", {"a/b", "d/e"}),
+        ('"' + "/" * 30_000 + " ->", set()),
+        ('"/' * 500_000 + "->", {"/"}),
+        ("/->" * 300_000, set()),
+        ('"' + "/->" * 300_000, {"/->" * 299_999 + "/"}),
+    ],
+)
+async def test_addresses_are_found_in_one_go(text: str, addresses: set[str]) -> None:
+    assert addresses_in([text]) == addresses
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "a = " + "[" * 2000,
+        ".".join(["a"] * 1001) + " = 1",
+        "[package]\nexclude = 1\n",
+        "a = " + "9" * 5000,
+        "#" * 2_000_000,
+    ],
+)
+async def test_a_hostile_manifest_is_refused_with_its_fault(
+    workspace: Workspace, machine: Machine, manifest: str
+) -> None:
+    machine.write(machine.project / "reports", "METHODS.toml", manifest)
+    machine.write(machine.project / "reports", "main.mthds", BUNDLE)
+
+    code, detail = await problem_of(workspace, method="reports")
+
+    assert code == "method.package_invalid"
+    assert "The METHODS.toml of 'reports' cannot be read: " in detail
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "patterns",
+    ["**/a/" * 200 + "b", "a" + "\u0315\u0300" * 100_000, "#" * 2_000_000],
+)
+async def test_a_hostile_gitignore_is_bounded(workspace: Workspace, machine: Machine, patterns: str) -> None:
+    machine.write(machine.project / "reports", "main.mthds", BUNDLE)
+    machine.write(machine.project / "reports", ".gitignore", patterns)
+    for number in range(20):
+        machine.write(machine.project / "reports" / ("a/" * 20), f"{'a' * 60}{number}", "")
+
+    try:
+        source = await read(workspace, method="reports")
+    except ProblemError as error:
+        assert error.problem.code == "method.package_invalid"  # noqa: PT017
+    else:
+        assert source.files is not None
+        assert len(source.files) == 21
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", [b"bad\xff.txt", b"line\nbreak.txt"])
+async def test_a_name_that_no_text_can_hold_is_told_as_escapes(
+    workspace: Workspace, machine: Machine, name: bytes
+) -> None:
+    machine.write(machine.project / "reports", "main.mthds", BUNDLE)
+    machine.write(machine.project / "reports", os.fsdecode(name), "")
+
+    code, detail = await problem_of(workspace, method="reports")
+
+    assert code == "method.package_invalid"
+    detail.encode()
+    assert detail.isprintable()
+
+
+@pytest.mark.anyio
+async def test_a_bundle_too_large_to_look_into_still_is_a_method(workspace: Workspace, machine: Machine) -> None:
+    machine.write(machine.project / "package", "METHODS.toml", MANIFEST.format(name="reports"))
+    machine.write(machine.project / "package", "main.mthds", BUNDLE + "#" * 2_000_000)
+
+    source = await read(workspace, method="package/main.mthds")
+
+    assert (source.entry, entry_pipe(source)) == ("main.mthds", None)
 
 
 @pytest.mark.anyio

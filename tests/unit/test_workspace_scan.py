@@ -12,6 +12,7 @@ from schemas.problem import ProblemError
 from tests.support.settings import Machine
 
 HEAD = 'domain = "{0}"\ndescription = "About {0}"\nmain_pipe = "go"\n'
+BOUNDS_OF_LARGE_FILES = ScanBounds(entries=1000, depth=5, seconds=60, file_bytes=10_000_000)
 BOUNDS = ScanBounds(entries=1000, depth=5, seconds=60, file_bytes=10_000)
 
 
@@ -68,12 +69,87 @@ def test_folders_that_hold_no_methods_are_not_entered(machine: Machine, folder: 
     assert paths(machine) == []
 
 
-def test_links_are_not_followed(machine: Machine) -> None:
+def test_a_folder_that_is_a_link_is_not_entered(machine: Machine) -> None:
     machine.write(machine.home / "elsewhere", "x.mthds", HEAD)
     (machine.project / "folder").symlink_to(machine.home / "elsewhere")
-    (machine.project / "x.mthds").symlink_to(machine.home / "elsewhere" / "x.mthds")
 
     assert paths(machine) == []
+
+
+def odd_file(path: Path, kind: str) -> None:
+    """Something by the name of a bundle that is none."""
+    match kind:
+        case "a folder":
+            path.mkdir()
+        case "a link":
+            path.symlink_to("/etc/passwd")
+        case "a dangling link":
+            path.symlink_to("nowhere")
+        case "a named pipe":
+            os.mkfifo(path)
+        case "deep arrays":
+            path.write_text("a = " + "[" * 2000)
+        case "a long key":
+            path.write_text(".".join(["a"] * 1001) + " = 1")
+        case "many long keys":
+            path.write_text(f"[{'.'.join(['a'] * 999)}]\n" + f"{'.'.join(['b'] * 999)} = 1\n" * 300)
+        case "a huge number":
+            path.write_text("a = " + "9" * 5000)
+        case "no text":
+            path.write_bytes(b"\0\xff")
+        case _:
+            path.write_text(HEAD.format("odd"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told", "why"),
+    [
+        ("a folder", b"odd.mthds", "odd.mthds", "is a folder"),
+        ("a link", b"odd.mthds", "odd.mthds", "is not a regular file"),
+        ("a dangling link", b"odd.mthds", "odd.mthds", "is not a regular file"),
+        ("a named pipe", b"odd.mthds", "odd.mthds", "is not a regular file"),
+        ("deep arrays", b"odd.mthds", "odd.mthds", "nest too deeply"),
+        ("a long key", b"odd.mthds", "odd.mthds", "more than 20 parts"),
+        ("many long keys", b"odd.mthds", "odd.mthds", "more than 20 parts"),
+        ("a huge number", b"odd.mthds", "odd.mthds", "too many digits"),
+        ("no text", b"odd.mthds", "odd.mthds", "not UTF-8 text"),
+        ("a bundle", b"line\nbreak.mthds", "line\\nbreak.mthds", "a control character"),
+        ("a bundle", b"bad\xff.mthds", "bad\\xff.mthds", "not UTF-8"),
+        ("a bundle", b"bad\xff/a.mthds", "bad\\xff", "not UTF-8"),
+    ],
+)
+def test_one_odd_file_is_one_entry_with_a_problem(
+    machine: Machine, kind: str, name: bytes, told: str, why: str
+) -> None:
+    machine.write(machine.project, "good.mthds", HEAD.format("good"))
+    odd = machine.project / os.fsdecode(name)
+    odd.parent.mkdir(exist_ok=True)
+    odd_file(odd, kind)
+
+    for memory in (None, ScanMemory()):
+        good, entry = sorted(
+            scan_methods(machine.project, BOUNDS_OF_LARGE_FILES, memory).methods,
+            key=lambda one: one.problem is not None,
+        )
+        assert (good.path, good.problem) == ("good.mthds", None)
+        assert entry.path == told
+        assert entry.problem is not None
+        assert entry.problem.code == "method.invalid"
+        assert why in entry.problem.detail
+        entry.model_dump_json()
+
+
+def test_an_odd_manifest_is_the_problem_of_its_package_alone(machine: Machine) -> None:
+    machine.write(machine.project / "good", "main.mthds", HEAD.format("good"))
+    machine.write(machine.project / "odd", "main.mthds", HEAD.format("odd"))
+    odd_file(machine.project / "odd" / "METHODS.toml", "a long key")
+
+    good, odd = scan(machine).methods
+
+    assert (good.path, good.problem) == ("good", None)
+    assert odd.path == "odd"
+    assert odd.problem is not None
+    assert "odd/METHODS.toml cannot be read" in odd.problem.detail
 
 
 @pytest.mark.parametrize(("content", "line"), [(b"domain = 1\nbroken [", 2), (b"\xff", None), (b"#" * 20_000, None)])

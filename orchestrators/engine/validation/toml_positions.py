@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from schemas.foreign_toml import MAX_KEY_PARTS
 from schemas.problem import Position, Range
 
 Path = tuple[str | int, ...]
@@ -191,7 +192,9 @@ class _Scanner:
             match = pattern.match(self.text, self.at)
             if match is None:
                 return names
-            names.append((match[0].strip("\"'"), Span(*match.span())))
+            # Every part is a place of its own, below those before it; no file with a longer key is ever loaded.
+            if len(names) < MAX_KEY_PARTS:
+                names.append((match[0].strip("\"'"), Span(*match.span())))
             self.at = _end(_SPACE, self.text, match.end())
             if not self.text.startswith(".", self.at):
                 return names

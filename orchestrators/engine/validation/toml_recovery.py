@@ -3,13 +3,11 @@
 import re
 from dataclasses import dataclass
 
-import tomli
-
 from orchestrators.engine.validation.toml_positions import Span, TomlText
+from schemas.foreign_toml import BadToml, parse_toml
 
 _HEADER_LINE = re.compile(r"^[ \t]*\[{1,2}[^\[\]\n]+\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
 _NOT_A_LINE_BREAK = re.compile(r"[^\r\n]|\r(?!\n)")
-_OPENING = re.compile(r"[\[{]")
 _MAX_ERRORS = 50
 
 
@@ -40,17 +38,17 @@ def recover(text: str) -> Recovery:
     rest = TomlText(text)
     while len(blanked) < _MAX_ERRORS:
         try:
-            tomli.loads(rest.text)
-        except RecursionError:
-            deepest = max(rest.statements, key=lambda one: len(_OPENING.findall(rest.text, one.start, one.end)))
-            faults.append(SyntaxFault(_to_underline(rest, deepest.start, deepest), "arrays and tables nest too deeply"))
-            break
-        except tomli.TOMLDecodeError as error:
-            offset = rest.offset_of(error.lineno, error.colno)
+            parse_toml(rest.text)
+        except BadToml as error:
+            if error.line is None or error.column is None:
+                unread = _unread(rest)
+                faults.append(SyntaxFault(_to_underline(rest, unread.start, unread), error.reason))
+                break
+            offset = rest.offset_of(error.line, error.column)
             statement = _statement_at(rest, offset)
             line_start, _ = rest.line_span(rest.line_and_column(statement.start)[0] - 1)
             if not any(line_start == known.end for known in blanked):
-                finding = f"TOML syntax error at line {error.lineno}, column {error.colno}: {error.msg}"
+                finding = f"TOML syntax error at line {error.line}, column {error.column}: {error.reason}"
                 faults.append(SyntaxFault(_to_underline(rest, offset, statement), finding))
             blank = TomlText(_blank(rest.text, statement))
             if blank.text == rest.text or not _may_be_blanked(rest.text, statement):
@@ -60,6 +58,17 @@ def recover(text: str) -> Recovery:
         else:
             return Recovery(rest.text, faults, blanked, is_whole=True)
     return Recovery(rest.text, faults, blanked, is_whole=False)
+
+
+def _unread(toml: TomlText) -> Span:
+    """The statement with a fault that has no place."""
+    for statement in toml.statements:
+        try:
+            parse_toml(toml.text[statement.start : statement.end])
+        except BadToml as error:
+            if error.line is None:
+                return statement
+    return Span(0, len(toml.text))
 
 
 def _statement_at(toml: TomlText, offset: int) -> Span:
