@@ -22,9 +22,11 @@ _MOST_OF_ONE = 50_000
 _MOST_OF_MESSAGE = 500
 # What a reader unpacks at most, whoever wrote it; more events than these do not fit.
 _MOST_UNPACKED = 20_000_000
-_MOST_EVENTS = 50_000
-# An event with more brackets may be nested too deeply to be sent.
+_MOST_EVENTS = 30_000
+# An event with more brackets may be nested too deeply to be sent. To find that out takes long, as do events that cannot
+# be read, so that of a story with more of them than these the rest is left out.
 _MOST_BRACKETS = 200
+_MOST_ODD = 1000
 
 
 class Story:
@@ -77,9 +79,17 @@ def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
 
     What cannot be read is left out, and its number with it.
     """
-    lines = _lines_of(snapshot)[after:]
-    events = (_event(line, run_id, number) for number, line in enumerate(lines, after + 1))
-    return [event for event in events if event is not None]
+    events: list[RunEvent] = []
+    odd = 0
+    for number, line in enumerate(_lines_of(snapshot)[after:], after + 1):
+        is_deep = line.count(b"[") + line.count(b"{") > _MOST_BRACKETS
+        event = _event(line, run_id, number)
+        odd += is_deep or event is None
+        if odd > _MOST_ODD:
+            break
+        if event is not None and not (is_deep and not can_be_sent(event)):
+            events.append(event)
+    return events
 
 
 def _lines_of(snapshot: Any) -> Sequence[bytes]:
@@ -93,12 +103,11 @@ def _lines_of(snapshot: Any) -> Sequence[bytes]:
 
 
 def _event(line: bytes, run_id: str, number: int) -> RunEvent | None:
+    """One event; None where it cannot be read."""
     try:
-        event = _validated({**json.loads(line), "run_id": run_id, "seq": number})
+        return _validated({**json.loads(line), "run_id": run_id, "seq": number})
     except (ValueError, TypeError, RecursionError):
         return None
-    is_deep = line.count(b"[") + line.count(b"{") > _MOST_BRACKETS
-    return None if is_deep and not can_be_sent(event) else event
 
 
 def _validated(members: dict[str, Any]) -> RunEvent:

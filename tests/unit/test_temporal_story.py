@@ -207,4 +207,11 @@ def test_a_story_begins_anew_where_the_one_before_is_none(before: object) -> Non
 
 
 def test_more_events_than_any_story_has_are_not_read() -> None:
-    assert len(events_of(packed(line() * 200_000), "run-1")) == 50_000
+    assert len(events_of(packed(line() * 200_000), "run-1")) == 30_000
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_of_a_story_with_too_many_odd_events_the_rest_is_left_out(broken: bytes) -> None:
+    read = events_of(packed(line() + broken[-2000:] * 1500 + line()), "run-1")
+
+    assert [each.seq for each in read] == [1]
