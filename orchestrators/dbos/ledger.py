@@ -1,5 +1,6 @@
 """The ledger of durable runs, for whoever reads: any process, any number of them, whoever runs the runs."""
 
+import math
 import time
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ from orchestrators.dbos.database import Database
 from orchestrators.dbos.executors import Executors
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.reading import Standing
+from orchestrators.deadlines import patience_s
 from orchestrators.run_problems import run_cancelled, run_lost, run_not_finished, run_not_found
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
@@ -34,12 +36,19 @@ class DbosLedger:
 
     async def get(self, run_id: str) -> RunRecord:
         """The record as it stands."""
-        record = await self._database.read(reading.record, run_id, MODE)
-        if record is None:
-            raise run_not_found(run_id)
+        record = await self._record(run_id)
+        if not record.state.is_final and await self._late_in(run_id) <= 0:
+            await self._end_late(run_id)
+            record = await self._record(run_id)
         if record.state is RunState.QUEUED:
             record.worker_alive = await self._database.in_thread(self._executors.any_alive)
             record.waiting_since = await self._waiting_since(record)
+        return record
+
+    async def _record(self, run_id: str) -> RunRecord:
+        record = await self._database.read(reading.record, run_id, MODE)
+        if record is None:
+            raise run_not_found(run_id)
         return record
 
     async def _waiting_since(self, record: RunRecord) -> str:
@@ -59,6 +68,9 @@ class DbosLedger:
         if not standing.state.is_final and wait_s > 0:
             with anyio.move_on_after(wait_s):
                 standing = await self.ended(run_id)
+        if not standing.state.is_final and await self._late_in(run_id) <= 0:
+            await self._end_late(run_id)
+            standing = await self._standing(run_id)
         if not standing.state.is_final:
             raise run_not_finished(run_id)
         return await self.outcome(run_id)
@@ -94,6 +106,7 @@ class DbosLedger:
     async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
         """Each event with `seq` greater than `after`, to the end of the run."""
         standing = await self._standing(run_id)
+        late_at = anyio.current_time() + await self._late_in(run_id)
         while True:
             while after < standing.event_count:
                 events = await self._database.read(reading.events, run_id, after)
@@ -104,13 +117,14 @@ class DbosLedger:
                     yield event
             if standing.state.is_final:
                 return
-            standing = await self._next(run_id, standing)
+            standing = await self._next(run_id, standing, late_at)
 
     async def ended(self, run_id: str) -> Standing:
         """Wait for the end of a run."""
         standing = await self._standing(run_id)
+        late_at = anyio.current_time() + await self._late_in(run_id)
         while not standing.state.is_final:
-            standing = await self._next(run_id, standing)
+            standing = await self._next(run_id, standing, late_at)
         return standing
 
     async def prune(self, keep_s: float | None, keep_runs: int | None) -> int:
@@ -123,11 +137,27 @@ class DbosLedger:
             raise run_not_found(run_id)
         return standings[run_id]
 
-    async def _next(self, run_id: str, seen: Standing) -> Standing:
-        standing = await self._changes.after(run_id, seen)
-        if standing is None:
-            raise run_not_found(run_id)
-        return standing
+    async def _next(self, run_id: str, seen: Standing, late_at: float) -> Standing:
+        """How a run stands once that has changed. A run that nobody else ends in its time is ended here."""
+        with anyio.CancelScope(deadline=late_at):
+            standing = await self._changes.after(run_id, seen)
+            if standing is None:
+                raise run_not_found(run_id)
+            return standing
+        await self._end_late(run_id)
+        return await self._standing(run_id)
+
+    async def _late_in(self, run_id: str) -> float:
+        """How many seconds whoever has a run may still take to end it; infinite for one that has ended."""
+        times = await self._database.read(transitions.times_of, run_id)
+        return math.inf if times is None else patience_s(*times)
+
+    async def _end_late(self, run_id: str) -> None:
+        """End a run whose worker has not done so in time; a worker that wakes up finds that it has lost the run."""
+        times = await self._database.read(transitions.times_of, run_id)
+        if times is not None:
+            created_at, deadline = times
+            await self._database.write(transitions.time_out, run_id, deadline - created_at, time.time())
 
 
 def _unexplained(run_id: str) -> Problem:

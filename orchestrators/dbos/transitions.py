@@ -134,6 +134,16 @@ def time_out(connection: sa.Connection, run_id: str, limit_s: float, now: float)
     return end_unclaimed(connection, run_id, RunState.TIMED_OUT, run_timed_out(run_id, limit_s), now)
 
 
+def times_of(connection: sa.Connection, run_id: str) -> tuple[float, float] | None:
+    """When a run was asked for and its deadline; None where it has no deadline, or has ended."""
+    select = sa.select(runs.c.created_at, runs.c.deadline).where(runs.c.run_id == run_id, runs.c.state.in_(GOING))
+    row = connection.execute(select).one_or_none()
+    # SQLite keeps whatever somebody wrote there.
+    if row is None or not all(isinstance(value, int | float) for value in row):
+        return None
+    return row.created_at, row.deadline
+
+
 def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
     """Let another worker have a run, as if this attempt had not been. Raises `ClaimLost`."""
     values = {"state": RunState.QUEUED, "executor": None, "attempt": claim.attempt - 1}

@@ -1,6 +1,7 @@
 """Tells those who wait that a run has ended: one long poll of Temporal for each run that anybody waits for."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrators.temporal.connection import Connection
+
+logger = logging.getLogger(__name__)
 
 # How long the server may be away before those who wait are told.
 PATIENCE_S = 120.0
@@ -54,22 +57,29 @@ class Endings:
                 self._forget(run_id, awaited)
 
     async def _wait(self, run_id: str, awaited: _Awaited) -> None:
+        try:
+            with awaited.scope:
+                await self._wait_for_the_end(run_id)
+        finally:
+            awaited.ended.set()
+            self._forget(run_id, awaited)
+
+    async def _wait_for_the_end(self, run_id: str) -> None:
         last_good, token = time.monotonic(), b""
-        with awaited.scope:
-            while time.monotonic() - last_good < PATIENCE_S:
-                try:
-                    token = await asyncio.wait_for(self._poll(run_id, token), _POLL_S)
-                except (RPCError, RuntimeError, TimeoutError) as error:
-                    if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
-                        break
-                    token = b""
-                    await anyio.sleep(_PAUSE_S)
-                    continue
-                last_good = time.monotonic()
-                if not token:
-                    break
-        awaited.ended.set()
-        self._forget(run_id, awaited)
+        while time.monotonic() - last_good < PATIENCE_S:
+            try:
+                token = await asyncio.wait_for(self._poll(run_id, token), _POLL_S)
+            except Exception as error:  # whatever it is, those who wait for other runs wait on
+                if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
+                    return
+                if not isinstance(error, RPCError | RuntimeError | TimeoutError):
+                    logger.exception("waiting for the run %s failed; trying again", run_id)
+                token = b""
+                await anyio.sleep(_PAUSE_S)
+                continue
+            last_good = time.monotonic()
+            if not token:
+                return
 
     async def _poll(self, run_id: str, token: bytes) -> bytes:
         """One long poll: nothing once the run has ended, else the token of the next one."""

@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverse
 from temporalio.client import Client
 
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.names import CANCELLED_BY_CALLER
+from orchestrators.temporal.names import CANCELLED_BY_CALLER, LATE_FOR_CALLER
 
 Json = dict[str, Any]
 
@@ -25,13 +25,14 @@ _LAST_EVENTS = 12
 class Closing:
     """The end of a history."""
 
-    result: Json | None
-    """The parcel of a completed run."""
+    result: Any
+    """The parcel of a completed run; None where there is none, or none that can be read."""
     failure: Failure | None
     reason: str
     """Why it was terminated."""
     outcome: Json
-    """What its last activity answered, or the story that we terminated it with; empty where there is neither."""
+    """What its last activity answered, or the story that we terminated it with; empty where there is neither, and
+    whatever a stranger answered in its place."""
     outcome_at: float
 
 
@@ -52,16 +53,17 @@ async def closing(connection: Connection, run_id: str, execution: str) -> Closin
 
 def _closing(events: list[HistoryEvent]) -> Closing:
     """Of the last events, the very last first."""
-    last = events[0]
+    last = events[0] if events else HistoryEvent()
     is_completed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
     is_failed = last.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
     answered = next(
         (event for event in events if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED), None
     )
     terminated = last.workflow_execution_terminated_event_attributes
-    outcome = {} if answered is None else value_of(answered.activity_task_completed_event_attributes.result) or {}
-    if terminated.reason == CANCELLED_BY_CALLER and terminated.HasField("details"):
-        outcome = {"story": value_of(terminated.details) or outcome.get("story", {})}
+    outcome = None if answered is None else value_of(answered.activity_task_completed_event_attributes.result)
+    outcome = outcome if isinstance(outcome, dict) else {}
+    if terminated.reason in (CANCELLED_BY_CALLER, LATE_FOR_CALLER) and terminated.HasField("details"):
+        outcome = {"story": value_of(terminated.details) or outcome.get("story")}
     return Closing(
         result=value_of(last.workflow_execution_completed_event_attributes.result) if is_completed else None,
         failure=last.workflow_execution_failed_event_attributes.failure if is_failed else None,
@@ -72,8 +74,11 @@ def _closing(events: list[HistoryEvent]) -> Closing:
 
 
 def value_of(payloads: Payloads) -> Any:
-    """The first of some payloads as a JSON value; None where there is none."""
-    return json.loads(payloads.payloads[0].data) if payloads.payloads else None
+    """The first of some payloads as a JSON value; None where there is none, or no JSON."""
+    try:
+        return json.loads(payloads.payloads[0].data) if payloads.payloads else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def seconds_of(time: Timestamp) -> float:

@@ -1,29 +1,34 @@
 """The runs that a Temporal namespace keeps, as our ledger."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from orchestrators.deadlines import patience_s
 from orchestrators.run_problems import run_not_finished
 from orchestrators.temporal import reading
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.endings import PATIENCE_S, Endings
 from orchestrators.temporal.history import closing
 from orchestrators.temporal.listing import Listing
-from orchestrators.temporal.names import CANCELLED_BY_CALLER
+from orchestrators.temporal.names import CANCELLED_BY_CALLER, LATE_FOR_CALLER
 from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.presence import any_worker
-from orchestrators.temporal.problems import problem_of
+from orchestrators.temporal.problems import problem_of, unreadable
 from orchestrators.temporal.reading import Look
 from orchestrators.temporal.story import events_of
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -64,6 +69,8 @@ class TemporalLedger:
         if not look.state.is_final and wait_s > 0:
             with anyio.move_on_after(wait_s):
                 return await self.awaited(run_id)
+        if not look.state.is_final and _patience_s(look) <= 0:
+            look = await self._end_late(look)
         if not look.state.is_final:
             raise run_not_finished(run_id)
         return await self._outcome(look)
@@ -76,31 +83,36 @@ class TemporalLedger:
     async def _outcome(self, look: Look) -> RunResult:
         if look.state is RunState.COMPLETED:
             end = await closing(self._connection, look.run_id, look.execution)
-            if end.result is not None:
-                value = await self._parcels.unpack(look.run_id, end.result)
-                await self._fetch_files(look.run_id, end.result.get("files", 0))
-                return RunResult.model_validate(value)
+            return await self._result(look.run_id, end.result)
         problem = await reading.problem_of_end(self._connection, look)
-        assert problem is not None
-        raise ProblemError(problem)
+        raise ProblemError(problem or unreadable(look.run_id))
+
+    async def _result(self, run_id: str, parcel: Any) -> RunResult:
+        value = await self._parcels.unpack(run_id, parcel)
+        try:
+            result = RunResult.model_validate(value)
+        except ValidationError:
+            raise ProblemError(unreadable(run_id)) from None
+        await self._fetch_files(run_id, parcel.get("files"))
+        return result
 
     async def cancel(self, run_id: str) -> RunRecord:
         """Stop the run and return its record once it has ended; a run that had ended is left as it is."""
         look = await reading.look(self._connection, run_id)
         if not look.state.is_final:
             if await any_worker(self._connection):
-                await self._while_it_runs(look, terminate=False)
+                await self._while_it_runs(look, None)
                 with anyio.move_on_after(_CANCEL_S):
                     look = await self._ended(run_id)
             if not look.state.is_final:
-                await self._while_it_runs(await reading.look(self._connection, run_id), terminate=True)
+                await self._while_it_runs(await reading.look(self._connection, run_id), CANCELLED_BY_CALLER)
                 self._listing.expect(run_id, is_open=False)
         return await self.get(run_id)
 
     async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
         """Each event with `seq` greater than `after`, to the end of the run."""
         look = await reading.look(self._connection, run_id)
-        pause_s, seen = _FIRST_LOOK_S, 0
+        pause_s, seen, late_at = _FIRST_LOOK_S, 0, anyio.current_time() + _patience_s(look)
         with self._endings.of(run_id) as ended:
             while not look.state.is_final:
                 events = reading.events_so_far(look, after)
@@ -111,19 +123,37 @@ class TemporalLedger:
                 with anyio.move_on_after(pause_s):
                     # Set though the run goes on: the server was away for too long.
                     await (anyio.sleep_forever() if ended.is_set() else ended.wait())
-                look = await self._look_patiently(run_id)
+                is_late = anyio.current_time() >= late_at
+                look = await (self._end_late(look) if is_late else self._look_patiently(run_id))
         for event in await self._patiently(lambda: self._story(look, seen)):
             if event.seq > after:
                 yield event
 
     async def _ended(self, run_id: str) -> Look:
         look = await self._look_patiently(run_id)
+        pause_s, late_at = _FIRST_LOOK_S, anyio.current_time() + _patience_s(look)
         while not look.state.is_final:
-            with self._endings.of(run_id) as ended:
+            with self._endings.of(run_id) as ended, anyio.CancelScope(deadline=late_at) as waiting:
                 await ended.wait()
-            look = await self._look_patiently(run_id)
+            look = await (self._end_late(look) if waiting.cancelled_caught else self._look_patiently(run_id))
+            if not look.state.is_final:
+                # Temporal said that it is over, and that it is not: somebody else's workflow, or the server was away.
+                await anyio.sleep(pause_s)
+                pause_s = min(pause_s * _SLOWER, _LONGEST_LOOK_S)
         self._listing.expect(run_id, is_open=False)
         return look
+
+    async def _end_late(self, look: Look) -> Look:
+        """End a run that nobody else has ended in its time; how it stands then. Its worker stops it once it hears."""
+        look = await self._look_patiently(look.run_id)
+        if look.state.is_final:
+            return look
+        try:
+            await self._patiently(lambda: self._while_it_runs(look, LATE_FOR_CALLER))
+        except ProblemError as error:
+            # Not everybody may; Temporal itself ends the run a little later.
+            logger.warning("the run %s is late and cannot be ended from here: %s", look.run_id, error)
+        return await self._look_patiently(look.run_id)
 
     def expect(self, run_id: str) -> None:
         """Have lists wait a moment for a run that Temporal has just taken."""
@@ -132,9 +162,9 @@ class TemporalLedger:
     async def _story(self, look: Look, seen: int) -> Sequence[RunEvent]:
         """Every event of an ended run that is left; `seen` says how many there have been at least."""
         end = await closing(self._connection, look.run_id, look.execution)
-        events = events_of(end.outcome.get("story", {}), look.run_id)
+        events = events_of(end.outcome.get("story"), look.run_id)
         problem = await reading.problem_of_end(self._connection, look, end)
-        last = max(len(events), look.ended.event_count, seen)
+        last = max(events[-1].seq if events else 0, look.ended.event_count, seen)
         return [*events, reading.last_event(look, last + 1, problem)]
 
     async def _look_patiently(self, run_id: str) -> Look:
@@ -151,15 +181,15 @@ class TemporalLedger:
                     raise
             await anyio.sleep(_AGAIN_S)
 
-    async def _while_it_runs(self, look: Look, *, terminate: bool) -> None:
-        """Have Temporal end a run one way or the other; that it has ended meanwhile is no failure.
+    async def _while_it_runs(self, look: Look, reason: str | None) -> None:
+        """Have Temporal terminate a run for a reason, or ask its worker to cancel it; it may have ended meanwhile.
 
         Temporal forgets the heartbeats of what is terminated, so the story goes along.
         """
 
         async def end(client: Client) -> None:
             handle = client.get_workflow_handle(look.run_id, run_id=look.execution)
-            await (handle.terminate(look.story, reason=CANCELLED_BY_CALLER) if terminate else handle.cancel())
+            await (handle.cancel() if reason is None else handle.terminate(look.story, reason=reason))
 
         try:
             await self._connection.unmapped(end)
@@ -167,6 +197,10 @@ class TemporalLedger:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise ProblemError(problem_of(error, look.run_id)) from error
 
-    async def _fetch_files(self, run_id: str, count: int) -> None:
+    async def _fetch_files(self, run_id: str, count: Any) -> None:
         if count and self._parcels.store is not None:
             await anyio.to_thread.run_sync(self._parcels.store.get_files, run_id, self._artifacts / run_id)
+
+
+def _patience_s(look: Look) -> float:
+    return patience_s(look.asked.created_at, look.asked.deadline)

@@ -19,20 +19,24 @@ from temporalio.client import Client
 from orchestrators.temporal import reading
 from orchestrators.temporal.attributes import Attributes, method_keyword
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.history import closing
 from orchestrators.temporal.names import METHOD_ATTRIBUTE, RUN
 from orchestrators.temporal.reading import Look
 from schemas.problem import ProblemError
 from schemas.runs import RunPage, RunQuery, RunRecord, RunState
 
 _OPEN = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+_TERMINATED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
 _STATUSES = {
     RunState.QUEUED: ("Running",),
     RunState.RUNNING: ("Running",),
     RunState.COMPLETED: ("Completed",),
     RunState.FAILED: ("Failed",),
     RunState.CANCELLED: ("Canceled", "Terminated"),
-    RunState.TIMED_OUT: ("TimedOut", "Failed"),
+    RunState.TIMED_OUT: ("TimedOut", "Failed", "Terminated"),
 }
+
+_STATES_OF_TERMINATED = (RunState.CANCELLED, RunState.TIMED_OUT)
 
 # Times are in microseconds since the epoch.
 _SECOND = 1_000_000
@@ -141,11 +145,15 @@ class Listing:
 
     async def _matching(self, rows: list[WorkflowExecutionInfo], query: RunQuery, after: _Place | None) -> list[Look]:
         """The runs among some rows that belong on the page, newest first."""
-        looks = [look for look in await self._looks(rows) if _belongs(look, query, after)]
+        looks = [look for look in await self._looks(rows, query.state) if _belongs(look, query, after)]
         return sorted(looks, key=lambda look: (look.taken_at, look.run_id), reverse=True)
 
-    async def _looks(self, rows: list[WorkflowExecutionInfo]) -> list[Look]:
-        """How the runs of some rows stand; one that goes on is looked at itself."""
+    async def _looks(self, rows: list[WorkflowExecutionInfo], state: RunState | None) -> list[Look]:
+        """How the runs of some rows stand; one that goes on is looked at itself.
+
+        So is one that was terminated, where `state` is wanted: only the reason says whether it was late.
+        """
+        itself = (_OPEN,) if state not in _STATES_OF_TERMINATED else (_OPEN, _TERMINATED)
         found: dict[int, Look | None] = {}
         few = anyio.Semaphore(_AT_ONCE)
 
@@ -159,14 +167,26 @@ class Listing:
 
         async with anyio.create_task_group() as tasks:
             for number, row in enumerate(rows):
-                if row.status == _OPEN:
+                if row.status in itself:
                     tasks.start_soon(look_at, number, row.execution.workflow_id)
                 else:
                     found[number] = reading.look_of(row, None)
         return [look for look in found.values() if look is not None]
 
     async def _records(self, looks: list[Look]) -> list[RunRecord]:
-        return [reading.record_of(look, await reading.problem_of_end(self._connection, look)) for look in looks]
+        records = [await self._record(look) for look in looks]
+        return [record for record in records if record is not None]
+
+    async def _record(self, look: Look) -> RunRecord | None:
+        """The record of a run; None where it was deleted meanwhile."""
+        try:
+            end = await closing(self._connection, look.run_id, look.execution) if look.is_terminated else None
+            look = look if end is None else reading.with_outcome(look, end)
+            return reading.record_of(look, await reading.problem_of_end(self._connection, look, end))
+        except ProblemError as error:
+            if error.problem.code != "run.not_found":
+                raise
+        return None
 
     async def _catch_up(self) -> None:
         """Wait until Temporal shows what this process has lately done, or for `_LATE_S`."""

@@ -1,11 +1,15 @@
-"""What Temporal keeps of a run beside its history, and answers with every look at it. The members are on the wire."""
+"""What Temporal keeps of a run beside its history, and answers with every look at it. The members are on the wire.
+
+Whoever may start workflows writes what they like here, and so does a newer release. What cannot be read is left out,
+member by member.
+"""
 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from temporalio.api.common.v1 import Memo
 
 from orchestrators.temporal.names import ASKED, ENDED
@@ -14,6 +18,13 @@ from schemas.canonical import request_digest
 from schemas.problem import Problem
 from schemas.runs import RunRequest, RunState
 
+M = TypeVar("M", bound=Open)
+
+# The last second of the year 9998, so that any time zone can write it.
+_LAST_MOMENT = 253_370_764_799
+Moment = Annotated[float, Field(ge=0, le=_LAST_MOMENT, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
 
 class Asked(Open):
     """What was asked for. Times are seconds since the epoch."""
@@ -21,8 +32,8 @@ class Asked(Open):
     digest: str
     method: str | None = None
     pipe: str | None = None
-    created_at: float
-    deadline: float | None = None
+    created_at: Moment
+    deadline: Moment | None = None
 
     @classmethod
     def of(cls, run: RunRequest) -> "Asked":
@@ -36,16 +47,21 @@ class Asked(Open):
         )
 
 
-class Ended(Open):
+class Figures(Open):
+    """How far a run is, by its story."""
+
+    attempt: Count = 0
+    started_at: Moment | None = None
+    event_count: Count = 0
+    started: Count = 0
+    ended: Count = 0
+
+
+class Ended(Figures):
     """How a run ended. Times are seconds since the epoch; counts are those of its story."""
 
     state: RunState
-    finished_at: float
-    started_at: float | None = None
-    attempt: int = 0
-    event_count: int = 0
-    started: int = 0
-    ended: int = 0
+    finished_at: Moment
     problem: Problem | None = None
 
 
@@ -54,22 +70,56 @@ def members(memo: Memo) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for name, payload in memo.fields.items():
         if payload.metadata.get("encoding") == b"json/plain":
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 found[name] = json.loads(payload.data)
     return found
 
 
-def asked_of(found: Mapping[str, Any]) -> Asked | None:
-    """What was asked for; None in the memo of somebody else's workflow."""
+def asked_of(found: Mapping[str, Any], taken_at: float) -> tuple[Asked, bool]:
+    """What was asked for, and whether all of it could be read. `taken_at` is when Temporal took the run."""
     try:
-        return Asked.model_validate(found.get(ASKED))
+        return Asked.model_validate(found.get(ASKED)), True
     except ValidationError:
-        return None
+        return _readable(Asked, found.get(ASKED), digest="", created_at=min(max(taken_at, 0.0), _LAST_MOMENT)), False
 
 
-def ended_of(found: Mapping[str, Any]) -> Ended | None:
-    """How the run ended, where its workflow said so."""
+def ended_of(found: Mapping[str, Any], closed_at: float) -> Ended | None:
+    """How the run ended, where its workflow said so in a state that is known; `closed_at` is when Temporal ended it."""
+    if ENDED not in found:
+        return None
     try:
-        return Ended.model_validate(found.get(ENDED))
+        ended = _readable(Ended, found[ENDED], finished_at=closed_at)
     except ValidationError:
         return None
+    if ended.problem is not None and not can_be_sent(ended.problem):
+        ended.problem = None
+    return ended if ended.state.is_final else None
+
+
+def figures_of(story: Any) -> dict[str, Any]:
+    """The figures of the snapshot of a story, as members of `Ended`; those alone that it has."""
+    figures = _readable(Figures, story)
+    return figures.model_dump(exclude_unset=True, exclude_none=True, include=set(Figures.model_fields))
+
+
+def can_be_sent(value: Open) -> bool:
+    """Whether it can be written as JSON: pydantic refuses what is nested too deeply."""
+    try:
+        value.model_dump(mode="json")
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _readable(model: type[M], value: Any, **instead: Any) -> M:
+    """A model of those members that can be read; `instead` has values for members that it cannot be without.
+
+    Raises `ValidationError` where one of those is missing nonetheless.
+    """
+    known = value if isinstance(value, dict) else {}
+    try:
+        return model.model_validate(instead | known)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        faulty = {fault["loc"][0] for fault in faults if fault["loc"]}
+    return model.model_validate(instead | {name: of for name, of in known.items() if name not in faulty})

@@ -4,6 +4,8 @@ RUN = "mthds.run"
 """The workflow of a run, and its activity."""
 VALIDATE = "mthds.validate"
 """The workflow of a validation, and its local activity."""
+VALIDATION_ID = r"validate-[0-9a-f]{32}"
+"""What the workflow of a validation is called."""
 
 ASKED = "mthds_asked"
 """The memo member that says what was asked for; `memo.Asked`."""
@@ -22,6 +24,8 @@ HANDED_BACK = "HANDED_BACK"
 """How an attempt ends that another worker shall do instead; no state of a run."""
 CANCELLED_BY_CALLER = "mthds-rpc: cancelled by a caller"
 """The reason given where a run is terminated since no worker is there to cancel it."""
+LATE_FOR_CALLER = "mthds-rpc: not ended in time"
+"""The reason given where a run is terminated since its deadline has passed and no worker ended it."""
 
 LATE_S = 5.0
 """Temporal ends a run so long after its deadline that whoever had it must have failed to."""

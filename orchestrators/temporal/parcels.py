@@ -4,18 +4,19 @@ A parcel is `{inline: value, bytes}`, or `{sha256, bytes}` of what the artifact 
 """
 
 import json
-from collections.abc import Mapping
+import re
 from typing import Any
 
 import anyio.to_thread
 
 from orchestrators.artifact_store import ArtifactStore
-from orchestrators.temporal.problems import misconfigured, too_large
+from orchestrators.temporal.problems import misconfigured, too_large, unreadable
 from orchestrators.temporal.settings import MOST_INLINE_BYTES, TemporalSettings
 from schemas.problem import ProblemError
 
 Json = dict[str, Any]
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_STORE = "Something lies in the artifact store of another machine, and `artifact_store` is not set on this one."
 
 
@@ -48,12 +49,22 @@ class Parcels:
         digest = await anyio.to_thread.run_sync(self.store.put, run_id, content)
         return {"sha256": digest, "bytes": len(content)}
 
-    async def unpack(self, run_id: str, parcel: Mapping[str, Any]) -> Json:
-        """What a parcel holds. Raises `ProblemError` where the store does not have it."""
-        if "inline" in parcel:
-            value: Json = parcel["inline"]
-        elif self.store is None:
-            raise ProblemError(misconfigured(_NO_STORE))
-        else:
-            value = json.loads(await anyio.to_thread.run_sync(self.store.get, run_id, parcel["sha256"]))
+    async def unpack(self, run_id: str, parcel: Any) -> Json:
+        """What a parcel holds. Raises `ProblemError` where it is no parcel, or the store does not have it."""
+        members = parcel if isinstance(parcel, dict) else {}
+        value = members["inline"] if "inline" in members else await self._fetched(run_id, members.get("sha256"))
+        if not isinstance(value, dict):
+            raise ProblemError(unreadable(run_id))
         return value
+
+    async def _fetched(self, run_id: str, digest: Any) -> Any:
+        # It becomes part of a path, and whoever may start workflows chooses it.
+        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+            raise ProblemError(unreadable(run_id))
+        if self.store is None:
+            raise ProblemError(misconfigured(_NO_STORE))
+        content = await anyio.to_thread.run_sync(self.store.get, run_id, digest)
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            raise ProblemError(unreadable(run_id)) from None

@@ -133,6 +133,22 @@ def too_large(size: int | None, limit: int | None) -> Problem:
     )
 
 
+def unreadable(run_id: str) -> Problem:
+    """A run of which this release cannot read what Temporal keeps: a newer one wrote it, or somebody else."""
+    return Problem(
+        code="run.lost",
+        title="The run cannot be read",
+        detail=f"Some of what Temporal keeps of the run {run_id!r} cannot be read by this release of mthds-rpc.",
+        domain="runtime",
+        retry="outcome_unknown",
+        next_step=NextStep(
+            kind="report", detail="Ask the release that started the run, or look at the run in Temporal itself."
+        ),
+        params={"pipeline_run_id": run_id},
+        pipeline_run_id=run_id,
+    )
+
+
 def run_terminated(run_id: str | None, why: str | None) -> Problem:
     """How a run ends that somebody terminated in Temporal itself."""
     said = f": {_one_line(why)}" if why else ""

@@ -1,11 +1,12 @@
 """What Temporal knows of a run, read as our ledger tells it."""
 
-from collections.abc import Mapping
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
@@ -17,15 +18,15 @@ from orchestrators.run_problems import run_cancelled, run_not_found, run_timed_o
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.history import Closing, closing, seconds_of, value_of
-from orchestrators.temporal.memo import Asked, Ended, asked_of, ended_of, members
-from orchestrators.temporal.names import CANCELLED_BY_CALLER, HANDED_BACK, RUN, WAITING
-from orchestrators.temporal.problems import problem_of, run_terminated
+from orchestrators.temporal.memo import Asked, Ended, asked_of, can_be_sent, ended_of, figures_of, members
+from orchestrators.temporal.names import ASKED, CANCELLED_BY_CALLER, ENDED, HANDED_BACK, LATE_FOR_CALLER, RUN, WAITING
+from orchestrators.temporal.problems import problem_of, run_terminated, unreadable
 from orchestrators.temporal.story import events_of
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunState
 from schemas.times import iso_time
 
-Json = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 # Events of a history whose workflow has not scheduled its activity yet.
 _BEFORE_ACTIVITY = 4
@@ -36,6 +37,13 @@ _STATES = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED: RunState.CANCELLED,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: RunState.CANCELLED,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: RunState.TIMED_OUT,
+}
+# How a workflow ends that says in its memo how the run ended.
+_ENDS = {
+    RunState.COMPLETED: (RunState.COMPLETED,),
+    RunState.FAILED: (RunState.FAILED, RunState.TIMED_OUT),
+    RunState.CANCELLED: (RunState.CANCELLED,),
+    RunState.TIMED_OUT: (),
 }
 
 
@@ -50,10 +58,12 @@ class Look:
     """When Temporal took it, in microseconds since the epoch: its lists know no more."""
     state: RunState
     asked: Asked
+    is_readable: bool
+    """Whether all of `asked` could be read; a stranger or a newer release may have written it."""
     ended: Ended
     """How it ended; for a run that goes on, how far it is."""
-    story: Json
-    """The snapshot of its story; empty for one that has ended."""
+    story: Any
+    """The snapshot of its story, as somebody wrote it; empty for one that has ended."""
     is_told: bool
     """Whether its description tells how far it is."""
     is_terminated: bool
@@ -88,37 +98,41 @@ async def look(connection: Connection, run_id: str) -> Look:
         raise run_not_found(run_id)
     if found.is_told:
         return found
-    return _with_outcome(found, await closing(connection, found.run_id, found.execution))
+    return with_outcome(found, await closing(connection, found.run_id, found.execution))
 
 
-def _with_outcome(look: Look, end: Closing) -> Look:
+def with_outcome(look: Look, end: Closing) -> Look:
     """A look where the description told nothing of how far the run is: its last activity's outcome does."""
-    story = end.outcome.get("story", {})
-    ended = look.ended.model_copy(update=_figures(story))
+    story = end.outcome.get("story")
+    ended = look.ended.model_copy(update=figures_of(story))
     if look.state.is_final:
-        return replace(look, ended=ended)
+        is_late = look.is_terminated and end.reason == LATE_FOR_CALLER
+        return replace(look, ended=ended, state=RunState.TIMED_OUT if is_late else look.state)
     if not end.outcome:
         # It never had an activity: a worker died with its first workflow task.
         return replace(look, state=RunState.QUEUED, waiting_since=look.taken_at / 1e6)
-    if end.outcome["state"] == HANDED_BACK:
+    if end.outcome.get("state") == HANDED_BACK:
         return replace(look, state=RunState.QUEUED, ended=ended, story=story, waiting_since=end.outcome_at)
     return replace(look, ended=ended, story=story)
 
 
 def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> Look | None:
     """How a run stands, by its description; None where somebody else's workflow bears our name."""
-    found = members(info.memo)
-    asked = asked_of(found)
-    if asked is None:
+    if ASKED not in info.memo.fields:
         return None
+    found = members(info.memo)
+    asked, is_readable = asked_of(found, seconds_of(info.start_time))
     state = _STATES.get(info.status) or _state_of_open(info, activity)
-    ended = ended_of(found)
-    story = {} if state.is_final else _story(activity) or found.get(WAITING) or {}
+    finished_at = seconds_of(info.close_time) if info.HasField("close_time") else 0.0
+    ended = ended_of(found, finished_at)
+    if ended is not None and state.is_final and ended.state not in _ENDS[state]:
+        ended = None
+    is_terminated = info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
+    is_told = not is_terminated and (ended is not None or (not state.is_final and _tells(info, activity)))
+    story = {} if state.is_final else _story(activity) or found.get(WAITING)
     if ended is None:
-        finished_at = seconds_of(info.close_time) if info.HasField("close_time") else 0.0
-        ended = Ended(
-            state=state, finished_at=finished_at, **_figures(found.get(WAITING) or {} if state.is_final else story)
-        )
+        figures = figures_of(found.get(ENDED, found.get(WAITING)) if state.is_final else story)
+        ended = Ended.model_validate({"state": state, "finished_at": finished_at, **figures})
     elif state.is_final:
         state = ended.state
     return Look(
@@ -127,10 +141,11 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
         taken_at=info.start_time.ToNanoseconds() // 1000,
         state=state,
         asked=asked,
+        is_readable=is_readable,
         ended=ended,
         story=story,
-        is_told=ended_of(found) is not None or (not state.is_final and _tells(info, activity)),
-        is_terminated=info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+        is_told=is_told,
+        is_terminated=is_terminated,
         waiting_since=_waiting_since(info, activity) if state is RunState.QUEUED else None,
     )
 
@@ -138,6 +153,8 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
 def record_of(look: Look, problem: Problem | None, worker_alive: bool | None = None) -> RunRecord:
     """The record of a run. `problem` is why it ended badly, where it did."""
     ended = look.ended
+    if problem is None and not look.is_readable:
+        problem = unreadable(look.run_id)
     return RunRecord(
         pipeline_run_id=look.run_id,
         orchestration_mode=MODE,
@@ -179,14 +196,21 @@ async def problem_of_end(connection: Connection, look: Look, end: Closing | None
 
 async def _problem_of_closing(connection: Connection, look: Look, end: Closing) -> Problem:
     """Why a run ended badly whose workflow did not say so in its memo."""
-    if look.is_terminated:
-        return (
-            run_cancelled(look.run_id) if end.reason == CANCELLED_BY_CALLER else run_terminated(look.run_id, end.reason)
-        )
+    if look.is_terminated and end.reason != CANCELLED_BY_CALLER:
+        return run_terminated(look.run_id, end.reason)
     if end.failure is not None:
-        client = await connection.client()
-        return problem_of(await client.data_converter.decode_failure(end.failure), look.run_id)
+        return await _problem_of_failure(connection, look.run_id, end.failure)
     return run_cancelled(look.run_id)
+
+
+async def _problem_of_failure(connection: Connection, run_id: str, failure: Failure) -> Problem:
+    client = await connection.client()
+    try:
+        problem = problem_of(await client.data_converter.decode_failure(failure), run_id)
+    except Exception:  # temporalio raises what it likes where details are encoded as it does not know
+        logger.info("the failure of the run %s cannot be read", run_id, exc_info=True)
+        return unreadable(run_id)
+    return problem if can_be_sent(problem) else unreadable(run_id)
 
 
 def last_event(look: Look, seq: int, problem: Problem | None) -> RunEvent:
@@ -233,9 +257,5 @@ def _waiting_since(info: WorkflowExecutionInfo, activity: PendingActivityInfo | 
     return seconds_of(info.start_time)
 
 
-def _story(activity: PendingActivityInfo | None) -> Json | None:
+def _story(activity: PendingActivityInfo | None) -> Any:
     return None if activity is None else value_of(activity.heartbeat_details)
-
-
-def _figures(story: Mapping[str, Any]) -> Json:
-    return {name: value for name, value in story.items() if name in Ended.model_fields and value is not None}

@@ -13,9 +13,12 @@ from pydantic import ValidationError
 
 from orchestrators.last_chance import LastChance
 from orchestrators.pool import EnginePool, Lane
-from orchestrators.run_problems import run_given_up, run_lost, run_timed_out, run_unexpected
+from orchestrators.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
+from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
 from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.reading import look
 from orchestrators.temporal.story import Story
 from schemas.problem import NextStep, Problem, ProblemError
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
@@ -26,6 +29,7 @@ Json = dict[str, Any]
 
 _KEPT_BYTES = 1_000_000
 _FRESH_S = 10.0
+_AGAIN_S = 0.5
 
 
 @dataclass
@@ -65,9 +69,16 @@ class Runner:
     """Runs what a worker is given."""
 
     def __init__(
-        self, pool: EnginePool, parcels: Parcels, artifacts: Path, max_attempts: int, redact: Callable[[Any], Any]
+        self,
+        connection: Connection,
+        pool: EnginePool,
+        parcels: Parcels,
+        artifacts: Path,
+        max_attempts: int,
+        redact: Callable[[Any], Any],
     ) -> None:
         """`artifacts` is where this machine has the files that runs make."""
+        self._connection = connection
         self._pool = pool
         self._parcels = parcels
         self._artifacts = artifacts
@@ -75,7 +86,7 @@ class Runner:
         self._redact = redact
         self._last_chance = LastChance(pool, max_attempts)
 
-    async def run(self, active: ActiveRun, order: Json, attempt: int) -> None:
+    async def run(self, active: ActiveRun, order: Any, attempt: int) -> None:
         """Take a run to its outcome; `attempt` is the number of the first attempt here. Never raises."""
         try:
             active.outcome = await self._outcome(active, order, attempt)
@@ -85,14 +96,11 @@ class Runner:
         active.ended_at = time.monotonic()
         active.tell()
 
-    async def _outcome(self, active: ActiveRun, order: Json, attempt: int) -> Json:
+    async def _outcome(self, active: ActiveRun, order: Any, attempt: int) -> Json:
         try:
-            request = RunRequest.model_validate(await self._parcels.unpack(active.run_id, order["request"]))
+            request = await self._request(active.run_id, order)
         except ProblemError as error:
             return _ended(active, RunState.FAILED, error.problem)
-        except ValidationError:
-            logger.exception("the request of the run %s cannot be read", active.run_id)
-            return _ended(active, RunState.FAILED, run_lost(active.run_id, _UNREADABLE))
         lost_attempt = active.story.attempt
         while attempt <= self._max_attempts:
             if request.deadline is not None and request.deadline <= time.time():
@@ -105,6 +113,34 @@ class Runner:
                 return outcome
             lost_attempt, attempt = attempt, attempt + 1
         return _ended(active, RunState.FAILED, run_given_up(active.run_id, attempt - 1))
+
+    async def _request(self, run_id: str, order: Any) -> RunRequest:
+        """What is to be run. Raises `ProblemError` where it cannot be read, or is not what the run was started with."""
+        parcel = order.get("request") if isinstance(order, dict) else None
+        try:
+            request = RunRequest.model_validate(await self._parcels.unpack(run_id, parcel))
+            asked = Asked.of(request)
+        except ValidationError:
+            logger.exception("the request of the run %s cannot be read", run_id)
+            raise ProblemError(run_lost(run_id, _UNREADABLE)) from None
+        # The request names the files that the run may read, and whoever may start workflows writes it.
+        if request.run_id != run_id or asked.digest != await self._digest(run_id):
+            logger.error("the request that came for the run %s is another one's", run_id)
+            raise run_id_taken(run_id)
+        return request
+
+    async def _digest(self, run_id: str) -> str | None:
+        """The digest of what a run was started with; None where Temporal has no such run. Raises `ProblemError`."""
+        while True:
+            try:
+                return (await look(self._connection, run_id)).asked.digest
+            except ProblemError as error:
+                if error.problem.code == "run.not_found":
+                    return None
+                if error.problem.code != "runtime.unavailable":
+                    raise
+            await self._connection.wait_until_up()
+            await anyio.sleep(_AGAIN_S)
 
     def requeued(self, active: ActiveRun) -> None:
         """An earlier attempt was told of, and then no more."""

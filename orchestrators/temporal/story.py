@@ -5,9 +5,12 @@ every event, in text that is compressed as it grows.
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
+from orchestrators.temporal.memo import Figures, can_be_sent, figures_of
 from schemas.runs import RunEvent
 
 Json = dict[str, Any]
@@ -17,26 +20,31 @@ _MOST_BYTES = 375_000
 # An event longer than that is told without its texts.
 _MOST_OF_ONE = 50_000
 _MOST_OF_MESSAGE = 500
-# What a reader unpacks at most, whoever wrote it.
+# What a reader unpacks at most, whoever wrote it; more events than these do not fit.
 _MOST_UNPACKED = 20_000_000
+_MOST_EVENTS = 30_000
+# An event with more brackets may be nested too deeply to be sent. To find that out takes long, as do events that cannot
+# be read, so that of a story with more of them than these the rest is left out.
+_MOST_BRACKETS = 200
+_MOST_ODD = 1000
 
 
 class Story:
     """The events of a run so far, those of earlier attempts among them."""
 
-    def __init__(self, before: Mapping[str, Any] | None = None) -> None:
-        """`before` is the snapshot that an earlier attempt left."""
-        before = before or {}
-        self.attempt: int = before.get("attempt", 0)
-        self.started_at: float | None = before.get("started_at")
+    def __init__(self, before: Any = None) -> None:
+        """`before` is the snapshot that an earlier attempt left, or whatever lay in its place."""
+        figures = Figures.model_validate(figures_of(before))
+        self.attempt: int = figures.attempt
+        self.started_at: float | None = figures.started_at
         self.event_count = 0
-        self._started = 0
-        self._ended = 0
-        self._message: str | None = None
+        self._started = figures.started
+        self._ended = figures.ended
+        self._message = _text(before, "message")
         self._packer = zlib.compressobj()
-        self._packed = b""
-        for event in events_of(before, ""):
-            self.append(event)
+        self._packed = bytearray()
+        for line in _lines_of(before):
+            self._pack(line + b"\n")
 
     def append(self, event: RunEvent) -> None:
         """Take the next event. One that does not fit any more is left out, and its number with it."""
@@ -45,6 +53,9 @@ class Story:
             line = _line(event.model_copy(update={"message": None, "problem": None}))
         self._started, self._ended = event.started, event.ended
         self._message = (event.message or "")[:_MOST_OF_MESSAGE] or None
+        self._pack(line)
+
+    def _pack(self, line: bytes) -> None:
         if len(self._packed) > _MOST_BYTES:
             return
         self._packed += self._packer.compress(line) + self._packer.flush(zlib.Z_SYNC_FLUSH)
@@ -63,18 +74,57 @@ class Story:
         }
 
 
-def events_of(snapshot: Mapping[str, Any], run_id: str, after: int = 0) -> list[RunEvent]:
-    """The events of a snapshot with a number above `after`; none where it is not one of ours."""
+def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
+    """The events of a snapshot with a number above `after`; none where it is not one of ours.
+
+    What cannot be read is left out, and its number with it.
+    """
+    events: list[RunEvent] = []
+    odd = 0
+    for number, line in enumerate(_lines_of(snapshot)[after:], after + 1):
+        is_deep = line.count(b"[") + line.count(b"{") > _MOST_BRACKETS
+        event = _event(line, run_id, number)
+        odd += is_deep or event is None
+        if odd > _MOST_ODD:
+            break
+        if event is not None and not (is_deep and not can_be_sent(event)):
+            events.append(event)
+    return events
+
+
+def _lines_of(snapshot: Any) -> Sequence[bytes]:
+    """The events of a snapshot, each as its JSON text."""
     try:
-        packed = base64.b64decode(snapshot.get("events", ""), validate=True)
+        packed = base64.b64decode(_text(snapshot, "events") or "", validate=True)
         text = zlib.decompressobj().decompress(packed, _MOST_UNPACKED)
-        lines = text.split(b"\n")[:-1]
-        return [
-            RunEvent.model_validate({**json.loads(line), "run_id": run_id, "seq": number})
-            for number, line in enumerate(lines[after:], after + 1)
-        ]
-    except (ValueError, TypeError, zlib.error):
+    except (ValueError, zlib.error):
         return []
+    return text.split(b"\n", _MOST_EVENTS)[:-1]
+
+
+def _event(line: bytes, run_id: str, number: int) -> RunEvent | None:
+    """One event; None where it cannot be read."""
+    try:
+        return _validated({**json.loads(line), "run_id": run_id, "seq": number})
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _validated(members: dict[str, Any]) -> RunEvent:
+    """An event, also of a kind that a newer release knows. Raises `ValidationError`."""
+    try:
+        return RunEvent.model_validate(members)
+    except ValidationError:
+        kind = members.get("kind")
+        if not isinstance(kind, str):
+            raise
+    return RunEvent.model_validate({**members, "kind": "run_started"}).model_copy(update={"kind": kind})
+
+
+def _text(snapshot: Any, name: str) -> str | None:
+    """A member of a snapshot that is a text."""
+    value = snapshot.get(name) if isinstance(snapshot, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _line(event: RunEvent) -> bytes:

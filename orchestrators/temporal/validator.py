@@ -2,8 +2,10 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import anyio
+from pydantic import ValidationError
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
@@ -12,7 +14,7 @@ from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.names import VALIDATE
 from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.presence import any_worker
-from orchestrators.temporal.problems import no_worker, problem_of, unreachable
+from orchestrators.temporal.problems import no_worker, problem_of, unreachable, unreadable
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest, ValidationVerdict
 
@@ -41,7 +43,7 @@ class TemporalValidator:
         try:
             parcel = await self._parcels.pack(validation_id, request.model_dump(mode="json", exclude_none=True))
             verdict = await self._verdict(validation_id, {"request": parcel})
-            return ValidationVerdict.model_validate(await self._parcels.unpack(validation_id, verdict))
+            return _read(validation_id, await self._parcels.unpack(validation_id, verdict))
         finally:
             await self._forget(validation_id)
 
@@ -69,3 +71,10 @@ class TemporalValidator:
         if self._parcels.store is not None:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._parcels.store.forget, validation_id)
+
+
+def _read(validation_id: str, verdict: dict[str, Any]) -> ValidationVerdict:
+    try:
+        return ValidationVerdict.model_validate(verdict)
+    except ValidationError:
+        raise ProblemError(unreadable(validation_id)) from None

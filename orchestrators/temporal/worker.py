@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import anyio
 from anyio.abc import TaskGroup
+from pydantic import ValidationError
 from temporalio import activity
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
@@ -18,10 +20,10 @@ from temporalio.worker import Worker as SdkWorker
 
 from orchestrators.contract import PluginContext
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.names import RUN, RUNS, VALIDATE
+from orchestrators.temporal.names import RUN, RUNS, VALIDATE, VALIDATION_ID
 from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.presence import any_worker
-from orchestrators.temporal.problems import misconfigured, problem_of
+from orchestrators.temporal.problems import misconfigured, problem_of, unreadable
 from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
 from orchestrators.temporal.settings import BEATS_PER_TIMEOUT
@@ -34,6 +36,7 @@ from schemas.validation import ValidateRequest
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+P = TypeVarTuple("P")
 
 # A worker that ran a workflow last gets its next task first, for that long.
 _STICKY = timedelta(seconds=1)
@@ -60,7 +63,9 @@ class TemporalWorker:
         self._pool = context.pool
         self._parcels = Parcels.of(self._settings)
         artifacts = context.state_dir / "artifacts"
-        self._runner = Runner(context.pool, self._parcels, artifacts, self._settings.max_attempts, context.redact)
+        self._runner = Runner(
+            self._connection, context.pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
+        )
         self._active: dict[str, ActiveRun] = {}
         self._tasks: TaskGroup | None = None
 
@@ -75,7 +80,7 @@ class TemporalWorker:
             try:
                 async with self._workflow_worker(client):
                     async with self._run_worker(run_client):
-                        self._tasks.start_soon(self._tell_when_known, working)
+                        self._begin("looking for workers", self._tell_when_known, working)
                         await stop.wait()
                     await self._see_to_the_last()
             except RuntimeError as error:
@@ -83,6 +88,18 @@ class TemporalWorker:
                 why, _, _ = str(error).partition(": Status {")
                 raise ProblemError(misconfigured(f"Temporal does not take this worker: {why}.")) from error
             self._tasks.cancel_scope.cancel()
+
+    def _begin(self, name: str, work: Callable[[*P], Awaitable[None]], *of: *P) -> None:
+        """Begin a task of the worker's own. One that fails is logged, and the others go on."""
+
+        async def guarded() -> None:
+            try:
+                await work(*of)
+            except Exception:  # the worker has other runs in hand
+                logger.exception("%s failed in a way that nobody foresaw", name)
+
+        assert self._tasks is not None
+        self._tasks.start_soon(guarded, name=name)
 
     async def _check_namespace(self, client: Client) -> None:
         """Raise `ProblemError` where the namespace is not there: two SDK workers that both find that out may hang."""
@@ -116,6 +133,9 @@ class TemporalWorker:
         try:
             return await any_worker(self._connection)
         except ProblemError:
+            return False
+        except Exception:  # an answer that nobody foresaw keeps this worker from nothing
+            logger.exception("it cannot be seen whether servers see this worker")
             return False
 
     async def _connected(self, stop: anyio.Event) -> tuple[Client, Client] | None:
@@ -166,8 +186,11 @@ class TemporalWorker:
         )
 
     @activity.defn(name=RUN)
-    async def serve(self, order: Json, before: Json | None) -> Json:
-        """The activity of one run: see it to its outcome, whoever of this worker has it in hand."""
+    async def serve(self, order: Any = None, before: Any = None) -> Json:
+        """The activity of one run: see it to its outcome, whoever of this worker has it in hand.
+
+        `order` and `before` are our workflow's; anything else may come from the workflow of somebody else.
+        """
         info = activity.info()
         run_id = _checked(info.workflow_id)
         active = self._active.get(run_id)
@@ -176,11 +199,10 @@ class TemporalWorker:
             active = self._active[run_id] = ActiveRun(run_id, Story(told or before))
             if told is not None:
                 self._runner.requeued(active)
-            assert self._tasks is not None
             # Temporal counts tasks that a frozen worker took and never began; we count what was begun, up to a point.
             is_hopeless = info.attempt > self._settings.max_attempts + _TRIES_IN_VAIN
             attempt = self._settings.max_attempts + 1 if is_hopeless else active.story.attempt + 1
-            self._tasks.start_soon(self._keep, active, order, attempt, name=f"run {run_id}")
+            self._begin(f"run {run_id}", self._keep, active, order, attempt)
         active.owner = owner = object()
         try:
             while True:
@@ -192,7 +214,7 @@ class TemporalWorker:
             if active.owner is owner:
                 active.owner = None
 
-    async def _keep(self, active: ActiveRun, order: Json, attempt: int) -> None:
+    async def _keep(self, active: ActiveRun, order: Any, attempt: int) -> None:
         try:
             await self._runner.run(active, order, attempt)
             # What came of it may be lost on its way, and is asked for again then.
@@ -227,8 +249,7 @@ class TemporalWorker:
             active.scope.cancel()
             return
         logger.warning("Temporal has given the run %s away: %s", active.run_id, details)
-        assert self._tasks is not None
-        self._tasks.start_soon(self._end_unless_wanted, active)
+        self._begin(f"the end of {active.run_id}", self._end_unless_wanted, active)
         raise asyncio.CancelledError
 
     async def _end_unless_wanted(self, active: ActiveRun) -> None:
@@ -251,11 +272,12 @@ class TemporalWorker:
             return error.problem.code == "run.not_found"
 
     @activity.defn(name=VALIDATE)
-    async def validate(self, order: Json) -> Json:
+    async def validate(self, order: Any = None) -> Json:
         """The local activity of one validation."""
-        validation_id = _checked(activity.info().workflow_id)
+        validation_id = _checked(activity.info().workflow_id, VALIDATION_ID)
+        parcel = order.get("request") if isinstance(order, dict) else None
         try:
-            request = ValidateRequest.model_validate(await self._parcels.unpack(validation_id, order["request"]))
+            request = _validation(validation_id, await self._parcels.unpack(validation_id, parcel))
             verdict = await self._pool.validate(request)
             return await self._parcels.pack(validation_id, verdict.model_dump(mode="json"))
         except ProblemError as error:
@@ -270,8 +292,15 @@ def _interval_s(heartbeat_s: float, timeout: timedelta | None) -> float:
     return min(heartbeat_s, timeout.total_seconds() / BEATS_PER_TIMEOUT)
 
 
-def _checked(workflow_id: str | None) -> str:
+def _checked(workflow_id: str | None, pattern: str = RUN_ID_PATTERN) -> str:
     """The id of a run: folders are named by it, and whoever may start workflows chooses what theirs are called."""
-    if workflow_id is None or not re.fullmatch(RUN_ID_PATTERN, workflow_id):
-        raise ApplicationError("The workflow's id is no id of a run.", type="request.invalid", non_retryable=True)
+    if workflow_id is None or not re.fullmatch(pattern, workflow_id):
+        raise ApplicationError("The workflow's id is none of ours.", type="request.invalid", non_retryable=True)
     return workflow_id
+
+
+def _validation(validation_id: str, value: Json) -> ValidateRequest:
+    try:
+        return ValidateRequest.model_validate(value)
+    except ValidationError:
+        raise ProblemError(unreadable(validation_id)) from None

@@ -2,6 +2,7 @@
 for versioning allow: a change that a recorded history would notice stands behind `workflow.patched`.
 """
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,9 @@ _WITHOUT_END = timedelta(days=365)
 _VALIDATION = timedelta(minutes=5)
 # What of an outcome is kept in the history alone.
 _ELSEWHERE = ("result", "story")
+_OUTCOMES = (HANDED_BACK, "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
+# Seconds that Temporal can count.
+_LONGEST_S = 253_370_764_799
 
 
 @workflow.defn(name=RUN)
@@ -25,17 +29,20 @@ class RunMethod:
     """One run: attempts until one of them is not handed back, then the end as Temporal knows ends.
 
     The order is `{request: parcel, deadline, heartbeat_timeout_s, retry_pause_s}`, with times in seconds. What comes of
-    a completed run is the parcel of its `RunResult`.
+    a completed run is the parcel of its `RunResult`. Whoever may start workflows may start this one with any order.
     """
 
     @workflow.run
-    async def run(self, order: Json) -> Json:
-        story: Json | None = None
+    async def run(self, order: Any = None) -> Json:
+        if not _is_order(order):
+            problem = _unexpected("What the run was started with cannot be read.")
+            raise ApplicationError(problem["detail"], problem, type=problem["code"], non_retryable=True)
+        story: Any = None
         while True:
             outcome = await _attempt(order, story)
             if outcome["state"] != HANDED_BACK:
                 break
-            story = outcome["story"]
+            story = outcome.get("story")
             workflow.upsert_memo({WAITING: story})
             if workflow.cancellation_reason() is not None:
                 # The worker that stopped had not heard of it.
@@ -50,20 +57,33 @@ class ValidateMethod:
     """One validation: `{request: parcel}` in, the parcel of its verdict out."""
 
     @workflow.run
-    async def run(self, order: Json) -> Json:
+    async def run(self, order: Any = None) -> Json:
         verdict: Json = await workflow.execute_local_activity(
             VALIDATE, order, schedule_to_close_timeout=_VALIDATION, retry_policy=RetryPolicy(maximum_attempts=1)
         )
         return verdict
 
 
-async def _attempt(order: Json, story: Json | None) -> Json:
+def _is_order(order: Any) -> bool:
+    return (
+        isinstance(order, dict)
+        and (order.get("deadline") is None or _is_duration(order["deadline"]))
+        and all(_is_duration(order.get(name)) for name in ("heartbeat_timeout_s", "retry_pause_s"))
+    )
+
+
+def _is_duration(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and 0 < value <= _LONGEST_S
+
+
+async def _attempt(order: Json, story: Any) -> Json:
     """The outcome of one scheduling of the activity. Temporal tries it again, elsewhere, when its worker dies."""
     try:
-        outcome: Json = await workflow.execute_activity(
+        outcome: Any = await workflow.execute_activity(
             RUN,
             args=[order, story],
-            schedule_to_close_timeout=_remaining(order["deadline"]),
+            schedule_to_close_timeout=_remaining(order.get("deadline")),
             heartbeat_timeout=timedelta(seconds=order["heartbeat_timeout_s"]),
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(seconds=order["retry_pause_s"]),
@@ -73,6 +93,8 @@ async def _attempt(order: Json, story: Json | None) -> Json:
         )
     except ActivityError as error:
         return _without_outcome(error.cause, story)
+    if not isinstance(outcome, dict) or outcome.get("state") not in _OUTCOMES:
+        return _outcome("FAILED", story) | {"problem": _unexpected("What came of the run cannot be read.")}
     return outcome
 
 
@@ -82,25 +104,26 @@ def _remaining(deadline: float | None) -> timedelta:
     return timedelta(seconds=max(1.0, deadline - workflow.time() + LATE_S))
 
 
-def _without_outcome(cause: BaseException | None, story: Json | None) -> Json:
+def _without_outcome(cause: BaseException | None, story: Any) -> Json:
     """The outcome where no activity gave one: it was cancelled while it waited, or its worker is gone for good."""
     if isinstance(cause, CancelledError):
         return _outcome("CANCELLED", story)
     if isinstance(cause, TimeoutError):
         return _outcome("TIMED_OUT", cause.last_heartbeat_details[0] if cause.last_heartbeat_details else story)
-    return _outcome("FAILED", story) | {"problem": _unexplained(cause)}
+    detail = f"The worker failed in a way that nobody foresaw: {cause}"
+    return _outcome("FAILED", story) | {"problem": _unexpected(detail)}
 
 
-def _outcome(state: str, story: Json | None) -> Json:
-    told = {} if story is None else {name: value for name, value in story.items() if name != "events"}
+def _outcome(state: str, story: Any) -> Json:
+    told = {name: value for name, value in story.items() if name != "events"} if isinstance(story, dict) else {}
     return told | {"state": state, "finished_at": workflow.time()}
 
 
-def _unexplained(cause: BaseException | None) -> Json:
+def _unexpected(detail: str) -> Json:
     return {
         "code": "runtime.unexpected",
         "title": "Something unexpected failed",
-        "detail": f"The worker failed in a way that nobody foresaw: {cause}",
+        "detail": detail,
         "domain": "runtime",
         "retry": "no",
         "next_step": {"kind": "report", "detail": "Report it with what the worker's stderr holds."},
@@ -110,9 +133,11 @@ def _unexplained(cause: BaseException | None) -> Json:
 def _ended(outcome: Json) -> Json:
     """What the workflow answers. Raises what ends it otherwise."""
     if outcome["state"] == "COMPLETED":
-        result: Json = outcome["result"]
+        result: Json = outcome.get("result") or {}
         return result
     if outcome["state"] == "CANCELLED":
         raise CancelledError("the run was cancelled")
-    problem = outcome.get("problem") or {"code": "run.timed_out", "detail": "The run did not end in time."}
+    problem = {"code": "run.timed_out", "detail": "The run did not end in time."}
+    told = outcome.get("problem")
+    problem |= told if isinstance(told, dict) else {}
     raise ApplicationError(problem["detail"], problem, type=problem["code"], non_retryable=True)

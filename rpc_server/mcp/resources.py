@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
+import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 
 from orchestrators.artifact_scope import artifact_scope

@@ -472,21 +472,30 @@ class TestRuns:
         assert told == [documented()["terminated"]]
 
     @pytest.mark.parametrize(
-        ("name", "memo"),
-        [
-            ("foreign.workflow", {}),
-            (RUN, {}),
-            (RUN, {ASKED: "something else"}),
-            (RUN, {ASKED: {"digest": "of another release"}}),
-        ],
-        ids=["of a name of its own", "of our name", "with a memo of our name", "with a memo like ours"],
+        "memo", ["something else", {"digest": "of another release"}], ids=["no", "of another kind"]
     )
-    async def test_the_id_of_a_foreign_workflow_is_taken_and_nobodys_run(
-        self, scene: Scene, name: str, memo: dict[str, Any]
+    async def test_a_run_whose_memo_cannot_be_read_is_a_run_with_a_problem_and_its_id_is_taken(
+        self, scene: Scene, memo: Any
     ) -> None:
+        orchestrator = scene.orchestrator(task_queue=NOBODYS)
+        run_id = new_id()
+        await scene.client.start_workflow(RUN, "wait", id=run_id, task_queue=NOBODYS, memo={ASKED: memo})
+
+        started = await scene.told_of(orchestrator.start(greeting(run_id)))
+        record = await orchestrator.ledger.get(run_id)
+        listed = {run.pipeline_run_id: run for run in (await orchestrator.ledger.list(RunQuery(limit=1000))).runs}
+        cancelled = await orchestrator.ledger.cancel(run_id)
+
+        assert started == documented()["already started"]
+        assert (record.state, record.problem and record.problem.title) == (RunState.QUEUED, "The run cannot be read")
+        assert listed[run_id].problem == record.problem
+        assert cancelled.state is RunState.CANCELLED
+
+    @pytest.mark.parametrize("name", ["foreign.workflow", RUN], ids=["of a name of its own", "of our name"])
+    async def test_the_id_of_a_foreign_workflow_is_taken_and_nobodys_run(self, scene: Scene, name: str) -> None:
         orchestrator = scene.orchestrator()
         run_id = new_id()
-        await scene.client.start_workflow(name, "wait", id=run_id, task_queue=NOBODYS, memo=memo)
+        await scene.client.start_workflow(name, "wait", id=run_id, task_queue=NOBODYS)
 
         started = await scene.told_of(orchestrator.start(greeting(run_id)))
         asked = await scene.told_of(orchestrator.ledger.get(run_id))

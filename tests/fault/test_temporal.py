@@ -174,6 +174,7 @@ def test_without_a_worker_runs_wait_are_cancelled_time_out_or_are_run_by_one_tha
     timed_out = alone.error("runs/result", {"run_id": late_id, **WAIT})
     with deserted.worker():
         output = output_of(alone, ack["pipeline_run_id"])
+        at_once = alone.result("execute", greeting("Bo"))
 
     states = [record_of(alone, run_id)["state"] for run_id in (late_id, cancelled_id)]
     assert (ack["state"], ack["worker_alive"]) == ("QUEUED", False)
@@ -183,7 +184,7 @@ def test_without_a_worker_runs_wait_are_cancelled_time_out_or_are_run_by_one_tha
     assert ["mthds-rpc worker" in error["data"]["next_step"]["detail"] for error in refused] == [True, True]
     assert (ended["state"], ended["problem"]["code"]) == ("CANCELLED", "run.cancelled")
     assert code_of(timed_out) == (-31050, "run.timed_out")
-    assert output == {"text": "Hello Ann"}
+    assert (output, at_once["output"]) == ({"text": "Hello Ann"}, {"text": "Hello Bo"})
     assert states == ["TIMED_OUT", "CANCELLED"]
     assert (cancelled.times_begun, late.times_begun) == (0, 0)
 

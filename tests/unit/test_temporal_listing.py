@@ -4,21 +4,68 @@ import time
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import Memo, Payload, WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
-from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.common.v1 import Memo, Payload, Payloads, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 from temporalio.converter import DataConverter
 
 from orchestrators.temporal import listing
 from orchestrators.temporal.attributes import method_keyword
 from orchestrators.temporal.memo import Asked, members
-from orchestrators.temporal.names import ASKED, ENDED, RUN
-from orchestrators.temporal.reading import look_of
+from orchestrators.temporal.names import ASKED, ENDED, RUN, WAITING
+from orchestrators.temporal.reading import events_so_far, look_of, record_of
 from schemas.method_source import MethodSource
-from schemas.runs import RunQuery, RunRequest, RunState
+from schemas.runs import RunPage, RunQuery, RunRecord, RunRequest, RunState
 
 SECOND = 1_000_000
 ASKED_FOR = Asked(digest="abc", created_at=12.5)
+
+
+COMPLETED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED
+FINAL = (2, 3, 4, 5, 7)
+"""The statuses of workflows that have ended; some of the numbers after them are those of a newer Temporal."""
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+ODD: list[Any] = [
+    "nonsense",
+    "\ud800",
+    "x" * 10_000,
+    -1,
+    1e300,
+    -1e300,
+    float("nan"),
+    float("inf"),
+    10**400,
+    253_402_300_800,
+    True,
+    [],
+    [[]],
+    {},
+    {"state": "COMPLETED"},
+    {"code": "a.b", "title": "t", "detail": "d", "next_step": {"kind": "k", "detail": "d"}, "params": nested(200)},
+    nested(300),
+]
+"""What somebody may write where something else belongs; null is what stands for nothing."""
+
+
+def payloads(value: Any) -> Payloads:
+    return Payloads(payloads=[DataConverter.default.payload_converter.to_payload(value)])
+
+
+def recorded(kept: Memo, status: int = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING) -> RunRecord:
+    """The record of a run with this memo; it can be sent."""
+    look = look_of(execution(kept, status), None)
+    assert look is not None
+    record = record_of(look, look.ended.problem)
+    assert RunPage(runs=[record]).model_dump(mode="json")
+    return record
 
 
 def memo(**values: Any) -> Memo:
@@ -159,6 +206,81 @@ class TestMemo:
             99.5,
         )
 
+    def test_a_memo_that_cannot_be_read_is_a_run_with_a_problem(self) -> None:
+        for odd in ODD:
+            record = recorded(memo(**{ASKED: odd}))
+
+            assert (record.state, record.created_at) == (RunState.QUEUED, "1970-01-01T00:00:00+00:00")
+            assert record.problem is not None
+            assert (record.problem.code, record.problem.title) == ("run.lost", "The run cannot be read")
+
+    @pytest.mark.parametrize("status", list(range(10)))
+    @pytest.mark.parametrize("name", ["digest", "method", "pipe", "created_at", "deadline"])
+    def test_no_odd_member_of_what_was_asked_for_takes_the_others_with_it(self, name: str, status: int) -> None:
+        whole = Asked(digest="abc", method="m", pipe="d.p", created_at=12.5, deadline=99.5).model_dump()
+
+        for odd in ODD:
+            record = recorded(memo(**{ASKED: whole | {name: odd}}), status)
+
+            assert name in ("method", "digest") or record.method == "m"
+            assert name in ("pipe", "digest") or record.pipe == "d.p"
+
+    @pytest.mark.parametrize("status", list(range(10)))
+    @pytest.mark.parametrize(
+        "name",
+        ["state", "finished_at", "started_at", "attempt", "event_count", "started", "ended", "problem", "more"],
+    )
+    def test_no_odd_member_of_an_end_takes_the_record(self, name: str, status: int) -> None:
+        end = {"state": "COMPLETED", "finished_at": 20, "attempt": 2, "event_count": 4}
+
+        for odd in ODD:
+            kept = {ASKED: ASKED_FOR.model_dump(exclude_none=True), ENDED: end | {name: odd}, WAITING: {name: odd}}
+            record = recorded(memo(**kept), status)
+
+            assert record.state.is_final == (status in FINAL)
+            assert status != COMPLETED or record.state is RunState.COMPLETED
+
+    @pytest.mark.parametrize("status", list(range(10)))
+    def test_odd_details_of_a_heartbeat_are_no_story(self, status: int) -> None:
+        kept = memo(**{ASKED: ASKED_FOR.model_dump(exclude_none=True)})
+        names = ("attempt", "started_at", "event_count", "started", "ended", "message", "events")
+        for odd in [*ODD, *({name: odd} for name in names for odd in ODD)]:
+            activity = PendingActivityInfo(
+                state=PendingActivityState.PENDING_ACTIVITY_STATE_STARTED, heartbeat_details=payloads(odd)
+            )
+            look = look_of(execution(kept, status), activity)
+
+            assert look is not None
+            assert record_of(look, None).model_dump_json()
+            assert events_so_far(look, 0) == []
+
+    def test_what_is_no_json_at_all_is_no_story(self) -> None:
+        kept = memo(**{ASKED: ASKED_FOR.model_dump(exclude_none=True)})
+        for data in (b"", b"{", b"\xff", b"[" * 200_000):
+            activity = PendingActivityInfo(heartbeat_details=Payloads(payloads=[Payload(data=data)]))
+
+            look = look_of(execution(kept), activity)
+
+            assert look is not None
+            assert (look.ended.attempt, events_so_far(look, 0)) == (0, [])
+
+    @pytest.mark.parametrize(
+        ("status", "said", "state"),
+        [
+            (WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED, "TIMED_OUT", RunState.TIMED_OUT),
+            (WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED, "COMPLETED", RunState.FAILED),
+            (WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED, "FAILED", RunState.COMPLETED),
+            (WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED, "COMPLETED", RunState.CANCELLED),
+            (WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT, "COMPLETED", RunState.TIMED_OUT),
+        ],
+    )
+    def test_a_memo_says_no_other_end_than_temporal_has(self, status: int, said: str, state: RunState) -> None:
+        asked, ended = ASKED_FOR.model_dump(exclude_none=True), {"state": said, "finished_at": 20, "attempt": 3}
+
+        record = recorded(memo(**{ASKED: asked, ENDED: ended}), status)
+
+        assert (record.state, record.attempt) == (state, 3)
+
     def test_members_that_are_no_json_are_nobodys(self) -> None:
         foreign = Memo(
             fields={
@@ -176,19 +298,17 @@ class TestMemo:
 
     @pytest.mark.parametrize(
         "kept",
-        [
-            memo(),
-            memo(note="by hand"),
-            memo(**{ASKED: "nonsense"}),
-            memo(**{ASKED: {"digest": 1}}),
-            memo(**{ASKED: None}),
-        ],
-        ids=["empty", "of another", "a text", "of another shape", "null"],
+        [memo(), memo(note="by hand")],
+        ids=["empty", "of another"],
     )
-    def test_a_workflow_of_our_name_with_another_memo_is_no_run(self, kept: Memo) -> None:
+    def test_a_workflow_of_our_name_without_our_memo_is_no_run(self, kept: Memo) -> None:
         assert look_of(execution(kept), None) is None
 
-    @pytest.mark.parametrize("ended", ["nonsense", {"state": "BROKEN"}, None], ids=repr)
+    @pytest.mark.parametrize(
+        "ended",
+        ["nonsense", {"state": "BROKEN"}, {"state": "RUNNING"}, {"state": "FAILED", "finished_at": 5}, None],
+        ids=repr,
+    )
     def test_an_end_of_another_shape_leaves_what_temporal_says(self, ended: object) -> None:
         kept = memo(**{ASKED: ASKED_FOR.model_dump(exclude_none=True), ENDED: ended})
 

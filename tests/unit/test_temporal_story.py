@@ -155,3 +155,63 @@ def test_a_text_that_unpacks_to_more_than_any_story_has_is_not_unpacked() -> Non
 )
 def test_what_is_no_story_has_no_events(events: str) -> None:
     assert events_of({"events": events}, "run-1") == []
+
+
+def line(**members: object) -> bytes:
+    return json.dumps({"kind": "pipe_started", "at": 1.5, **members}).encode() + b"\n"
+
+
+NEWER = line(kind="pipe_paused", budget={"cents": 3})
+BROKEN = {
+    "no JSON": b"{\n",
+    "no object": b"[1]\n",
+    "a text": b'"x"\n',
+    "no UTF-8": b"\xff\n",
+    "no kind": b'{"at": 1}\n',
+    "a kind that is no text": line(kind=3),
+    "no time": line(at=None),
+    "nested too deeply to be read": b"[" * 100_000 + b"\n",
+    "nested too deeply to be sent": b'{"kind": "pipe_started", "at": 1.5, "x": ' + b"[" * 300 + b"]" * 300 + b"}\n",
+}
+
+
+def test_an_event_of_a_kind_that_a_newer_release_knows_is_told_as_it_is() -> None:
+    (read,) = events_of(packed(NEWER), "run-1")
+
+    told_as = read.model_dump(mode="json", exclude_none=True)
+    assert (told_as["kind"], told_as["budget"], told_as["seq"]) == ("pipe_paused", {"cents": 3}, 1)
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_an_event_that_cannot_be_read_is_left_out_with_its_number(broken: bytes) -> None:
+    read = events_of(packed(line() + broken + line(pipe="d.p3")), "run-1")
+
+    assert [(each.seq, each.pipe) for each in read] == [(1, None), (3, "d.p3")]
+
+
+@pytest.mark.parametrize("before", [NEWER, *BROKEN.values()], ids=["of a newer release", *BROKEN])
+def test_a_later_attempt_keeps_what_it_cannot_read(before: bytes) -> None:
+    story = Story(packed(before))
+
+    story.append(event(2))
+    read = events_of(story.snapshot(), "run-1")
+    assert (read[-1].seq, read[-1].pipe, story.event_count) == (2, "d.p2", 2)
+
+
+@pytest.mark.parametrize("before", ["nonsense", 3, [1], {"attempt": "x", "events": 5}, {"attempt": -5}], ids=repr)
+def test_a_story_begins_anew_where_the_one_before_is_none(before: object) -> None:
+    story = Story(before)
+
+    story.append(event(1))
+    assert (story.attempt, [each.seq for each in events_of(story.snapshot(), "r")]) == (0, [1])
+
+
+def test_more_events_than_any_story_has_are_not_read() -> None:
+    assert len(events_of(packed(line() * 200_000), "run-1")) == 30_000
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_of_a_story_with_too_many_odd_events_the_rest_is_left_out(broken: bytes) -> None:
+    read = events_of(packed(line() + broken[-2000:] * 1500 + line()), "run-1")
+
+    assert [each.seq for each in read] == [1]

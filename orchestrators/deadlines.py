@@ -1,0 +1,26 @@
+"""When those who wait for a run end it themselves, since whatever works on it has not: a worker that is frozen or away.
+
+Nothing here goes by how the clock was set after this process began, so that a clock that jumps ends no run early.
+"""
+
+import math
+import time
+
+# What a worker may take, after the deadline, to stop a run and to say how it ended.
+_GRACE_S = 1.5
+# The wall clock as it was when this process began to serve, and the clock that only goes forward.
+_WALL, _STEADY = time.time(), time.monotonic()
+
+
+def patience_s(created_at: float, deadline: float | None) -> float:
+    """Seconds until a run has surely had its time; infinite for one without a deadline, not positive once it is late.
+
+    `created_at` and `deadline` are seconds since the epoch, by the clock of whoever asked for the run. How long a run
+    has taken that is older than this process, nobody here knows: it gets its whole time from now on.
+    """
+    if deadline is None or not math.isfinite(deadline - created_at):
+        return math.inf
+    limit = deadline - created_at
+    if created_at >= _WALL:
+        limit = min(limit, deadline - (_WALL + time.monotonic() - _STEADY))
+    return limit + _GRACE_S
