@@ -87,3 +87,12 @@ def test_recovery_ends_for_every_text_and_keeps_every_position(text: str) -> Non
     assert all(0 <= fault.span.start <= fault.span.end <= len(text) for fault in recovery.faults)
     if recovery.is_whole:
         tomli.loads(recovery.text)
+
+
+def test_no_more_errors_are_looked_for_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrators.engine.validation.toml_recovery._MAX_S", 0.0)
+
+    recovery = recover("a = = 1\nb = 2\nc = = 3\nd = 4\ne = = 5\n")
+
+    assert len(recovery.faults) == 1
+    assert not recovery.is_whole
