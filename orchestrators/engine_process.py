@@ -54,6 +54,8 @@ class Job:
     """A job in an engine."""
 
     id: int
+    name: str
+    """What it is, for people: its run, or its operation."""
     listener: Listener | None
     answer: asyncio.Future[Answer]
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -221,7 +223,8 @@ class EngineProcess(asyncio.Protocol):
     def begin(self, operation: str, payload: Message, digest: str, listener: Listener | None) -> Job:
         """Send a job; `outcome` gives what comes of it."""
         self._last_job += 1
-        job = Job(id=self._last_job, listener=listener, answer=asyncio.get_running_loop().create_future())
+        name = f"the run {payload['run_id']}" if "run_id" in payload else f"a job '{operation}'"
+        job = Job(self._last_job, name, listener, asyncio.get_running_loop().create_future())
         self._jobs[job.id] = job
         message = {"id": job.id, "op": operation, "payload": payload, "digest": digest, "events": listener is not None}
         try:
@@ -266,8 +269,8 @@ class EngineProcess(asyncio.Protocol):
         self._withdraw()
         if self._jobs:
             logger.warning(
-                "a cancelled job did not stop, and may go on until the %d other jobs of its engine are over",
-                self.load,
+                "%s did not stop when told to, and may go on until the %d other jobs of its engine are over",
+                *(job.name, self.load),
             )
 
     def _finish(self, job: Job) -> None:
@@ -368,7 +371,7 @@ class EngineProcess(asyncio.Protocol):
         if code is None:
             return "it could not be started"
         if code == -signal.SIGKILL:
-            return "signal SIGKILL, as the system sends it where memory runs out"
+            return "signal SIGKILL, which the system sends where memory runs out"
         return f"signal {_signal_name(-code)}" if code < 0 else f"exit status {code}"
 
     def _fail_all(self, reason: str) -> None:

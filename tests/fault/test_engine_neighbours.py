@@ -123,7 +123,7 @@ async def wait_until_ended(pid: int) -> None:
 
 
 async def test_a_verdict_that_does_not_stop_costs_no_run_beside_it_and_its_engine_ends_after_them(
-    tmp_path: Path, gate: Gate
+    tmp_path: Path, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = PoolSettings(
         state_dir=tmp_path, max_engines=1, cancel_grace_s=0.2, verdict_timeout_s=4, max_dry_steps=ENDLESS
@@ -145,6 +145,7 @@ async def test_a_verdict_that_does_not_stop_costs_no_run_beside_it_and_its_engin
     assert greeted.output == {"text": "Hello Ann"}
     assert old in pids
     assert neighbours.outcomes == {"one": "completed", "two": "completed"}
+    assert "a job 'validate' did not stop when told to, and may go on until the 2 other jobs" in caplog.text
 
 
 async def test_a_dry_run_of_too_many_pipes_is_told_and_its_engine_goes_on(tmp_path: Path, gate: Gate) -> None:

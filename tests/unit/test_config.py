@@ -110,6 +110,12 @@ def test_every_value_knows_where_it_came_from(machine: Machine) -> None:
         ("rpc_override.toml", "[engine]\nallow_python = 1\n", ":2: engine.allow_python", "expected true or false"),
         ("rpc_override.toml", "[limits]\nmax_batch = 0\n", ":2: limits.max_batch", "must be above zero, found 0"),
         ("rpc_override.toml", "[limits]\ndrain_s = inf\n", ":2: limits.drain_s", "must be zero or more, found inf"),
+        (
+            "rpc_override.toml",
+            "[engine]\nmax_memory_mb = 100\n",
+            ":2: engine.max_memory_mb",
+            "must be 0 or at least 512",
+        ),
         ("rpc_override.toml", "[limits]\ndrain_s = 1979-05-27\n", ":2: limits.drain_s", "found a date or time"),
         (
             "rpc_override.toml",

@@ -103,3 +103,12 @@ def test_what_is_legal_but_too_much_is_told_at_its_place(broken: str, finding: s
 
     assert finding in fault.finding
     assert fault.span.start == len("a = 1\n")
+
+
+def test_no_more_errors_are_looked_for_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrators.engine.validation.toml_recovery._MAX_S", 0.0)
+
+    recovery = recover("a = = 1\nb = 2\nc = = 3\nd = 4\ne = = 5\n")
+
+    assert len(recovery.faults) == 1
+    assert not recovery.is_whole

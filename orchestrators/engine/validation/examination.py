@@ -1,5 +1,7 @@
 """Finding every fault of an invalid method, not only those of the stage at which Pipelex stopped."""
 
+import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -60,8 +62,8 @@ def in_order(faults: Iterable[Located], locator: Locator) -> list[dict[str, Any]
     """The faults as problem items, by file and place, each once."""
     files = list(locator.files)
     ordered = sorted(faults, key=lambda one: (files.index(one.spot.file), one.spot.span.start))
-    items = [one.to_wire(locator) for one in ordered]
-    return [item for at, item in enumerate(items) if item not in items[:at]]
+    items = {json.dumps(item, sort_keys=True): item for item in (one.to_wire(locator) for one in ordered)}
+    return list(items.values())
 
 
 @dataclass
@@ -76,17 +78,25 @@ class Examination:
 
     async def errors(self, first_answer: ValidateBundleError | None) -> list[dict[str, Any]]:
         """The problem items of every fault; `first_answer` is Pipelex's on the method as it is, None where it broke."""
+        # In threads, since a large method takes long: other jobs go on meanwhile.
+        recovered = await asyncio.to_thread(self._prepare)
+        answer = first_answer if not self.found else await self._look_again()
+        end = time.monotonic() + _MAX_LOOKING_S
+        for _ in range(_MAX_LOOKS):
+            if answer is None or not await asyncio.to_thread(self._take, faults_of(answer)) or time.monotonic() > end:
+                break
+            answer = await self._look_again()
+        return await asyncio.to_thread(self._concluded, recovered, everywhere=first_answer is None and not self.found)
+
+    def _prepare(self) -> dict[str, Recovery]:
         self.locator = self.method.locator()
         recovered = self._read()
         self.stand_ins = StandIns({file: recovery.text for file, recovery in recovered.items()})
         self._replace_unread(recovered)
-        answer = first_answer if not self.found else await self._look_again()
-        end = time.monotonic() + _MAX_LOOKING_S
-        for _ in range(_MAX_LOOKS):
-            if answer is None or not self._take(faults_of(answer)) or time.monotonic() > end:
-                break
-            answer = await self._look_again()
-        self._add_lint(recovered, everywhere=first_answer is None and not self.found)
+        return recovered
+
+    def _concluded(self, recovered: dict[str, Recovery], *, everywhere: bool) -> list[dict[str, Any]]:
+        self._add_lint(recovered, everywhere=everywhere)
         return in_order(self.found, self.locator)
 
     def _read(self) -> dict[str, Recovery]:

@@ -1,6 +1,7 @@
 """Every independent syntax error of a TOML text, and the text without the statements that hold them."""
 
 import re
+import time
 from dataclasses import dataclass
 
 from orchestrators.engine.validation.toml_positions import Span, TomlText
@@ -9,6 +10,7 @@ from schemas.foreign_toml import BadToml, parse_toml
 _HEADER_LINE = re.compile(r"^[ \t]*\[{1,2}[^\[\]\n]+\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
 _NOT_A_LINE_BREAK = re.compile(r"[^\r\n]|\r(?!\n)")
 _MAX_ERRORS = 50
+_MAX_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,15 @@ class Recovery:
 
 
 def recover(text: str) -> Recovery:
-    """Blank one broken statement after the other. An error right after a blanked one is its consequence, and untold."""
+    """Blank one broken statement after the other. An error right after a blanked one is its consequence, and untold.
+
+    Each costs a look at the whole text. So no more are looked for after some errors, and after some seconds.
+    """
+    end = time.monotonic() + _MAX_S
     faults: list[SyntaxFault] = []
     blanked: list[Span] = []
     rest = TomlText(text)
-    while len(blanked) < _MAX_ERRORS:
+    while len(blanked) < _MAX_ERRORS and (not blanked or time.monotonic() < end):
         try:
             parse_toml(rest.text)
         except BadToml as error:
