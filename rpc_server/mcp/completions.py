@@ -32,7 +32,7 @@ class Completions:
         except ProblemError:
             return []
         texts = [text for path, text in (source.files or {}).items() if path.endswith(".mthds")]
-        names = {name for text in texts if isinstance(text, str) for name in _pipes_of(text)}
+        names = _pipes_of([text for text in texts if isinstance(text, str)])
         return sorted(name for name in names if name.startswith(value))
 
     async def runs(self, value: str) -> list[str]:
@@ -42,11 +42,17 @@ class Completions:
         return [run_id for run_id in ids if run_id.startswith(value)]
 
 
-def _pipes_of(text: str) -> list[str]:
-    if len(text) > MAX_TOML_BYTES:
-        return []
-    try:
-        pipes = parse_toml(text).get("pipe")
-    except BadToml:
-        return []
-    return list(pipes) if isinstance(pipes, dict) else []
+def _pipes_of(texts: list[str]) -> set[str]:
+    """The pipes of some bundles, as many of them as may be read at once."""
+    names: set[str] = set()
+    left = MAX_TOML_BYTES
+    for text in texts:
+        left -= len(text)
+        if left < 0:
+            break
+        try:
+            pipes = parse_toml(text).get("pipe")
+        except BadToml:
+            continue
+        names.update(pipes if isinstance(pipes, dict) else ())
+    return names

@@ -16,7 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+# A folder on the way needs no permission to be listed, where the system has a flag for that.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # A named pipe without a writer, and a terminal, are opened without waiting and without becoming ours.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _CHUNK = 1 << 20
@@ -77,8 +79,11 @@ class HeldFolder:
     def open(cls, path: Path, deadline: float, below: Sequence[str] = ()) -> Iterator["HeldFolder"]:
         """Hold a folder, or the one `below` it. `path` is absolute, resolved and trusted. Raises `Unreadable`."""
         try:
-            fd = os.open(path, _FOLDER)
-            fd = _step_down(fd, below)
+            top = os.open(path, _FOLDER)
+            try:
+                fd = _opened_folder(top, below, _FOLDER)
+            finally:
+                os.close(top)
         except OSError as error:
             raise Unreadable(f"cannot be opened ({error.strerror})") from error
         try:
@@ -90,11 +95,15 @@ class HeldFolder:
         """What a folder holds, by name, at most so many entries. Raises `OSError` and `OutOfTime`."""
         self.check_time()
         found = {}
-        with self._folder(parts) as fd, os.scandir(fd) as entries:
-            for entry in islice(entries, most):
-                found[entry.name] = _kind(entry)
-                if len(found) % 1000 == 0:
-                    self.check_time()
+        fd = _opened_folder(self._fd, parts, _LISTED)
+        try:
+            with os.scandir(fd) as entries:
+                for entry in islice(entries, most):
+                    found[entry.name] = _kind(entry)
+                    if len(found) % 1000 == 0:
+                        self.check_time()
+        finally:
+            os.close(fd)
         return found
 
     def kind(self, parts: Sequence[str]) -> Kind | None:
@@ -161,22 +170,27 @@ class HeldFolder:
         if not parts:
             yield self._fd
             return
-        fd = _step_down(os.open(_one_name(parts[0]), _FOLDER, dir_fd=self._fd), parts[1:])
+        fd = _opened_folder(self._fd, parts, _FOLDER)
         try:
             yield fd
         finally:
             os.close(fd)
 
 
-def _step_down(fd: int, parts: Sequence[str]) -> int:
-    """A descriptor of the folder beneath, in place of `fd`, which is closed. Raises `OSError`."""
-    for part in parts:
+def _opened_folder(top: int, parts: Sequence[str], flags: int) -> int:
+    """A new descriptor of the folder beneath `top`, opened with `flags`. Raises `OSError`, also where a link leads."""
+    if not parts:
+        return os.open(".", flags, dir_fd=top)
+    above = top
+    last = len(parts) - 1
+    for depth, part in enumerate(parts):
         try:
-            below = os.open(_one_name(part), _FOLDER, dir_fd=fd)
+            fd = os.open(_one_name(part), flags if depth == last else _FOLDER, dir_fd=above)
         finally:
-            os.close(fd)
-        fd = below
-    return fd
+            if above != top:
+                os.close(above)
+        above = fd
+    return above
 
 
 def _one_name(part: str) -> str:
