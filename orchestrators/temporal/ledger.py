@@ -24,7 +24,7 @@ from orchestrators.temporal.parcels import Parcels
 from orchestrators.temporal.presence import any_worker
 from orchestrators.temporal.problems import problem_of, unreadable
 from orchestrators.temporal.reading import Look
-from orchestrators.temporal.story import events_of
+from orchestrators.temporal.story import events_of, readable
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
 
@@ -189,7 +189,7 @@ class TemporalLedger:
 
         async def end(client: Client) -> None:
             handle = client.get_workflow_handle(look.run_id, run_id=look.execution)
-            await (handle.cancel() if reason is None else handle.terminate(look.story, reason=reason))
+            await (handle.cancel() if reason is None else handle.terminate(readable(look.story), reason=reason))
 
         try:
             await self._connection.unmapped(end)

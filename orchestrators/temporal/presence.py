@@ -77,7 +77,8 @@ async def _pollers(client: Client, task_queue: str) -> list[PollerInfo]:
         task_queue=TaskQueue(name=task_queue),
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
     )
-    return list((await client.workflow_service.describe_task_queue(request)).pollers)
+    found = await client.workflow_service.describe_task_queue(request)
+    return [poller for poller in found.pollers if poller.identity.endswith(f" {RUNS}")]
 
 
 def _seconds(time: Timestamp) -> float:

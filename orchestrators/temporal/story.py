@@ -92,6 +92,12 @@ def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
     return events
 
 
+def readable(snapshot: Any) -> Json:
+    """The members of a snapshot that can be read, for one that goes on as somebody wrote it."""
+    texts = {name: _text(snapshot, name) for name in ("message", "events")}
+    return figures_of(snapshot) | {name: text for name, text in texts.items() if text is not None}
+
+
 def _lines_of(snapshot: Any) -> Sequence[bytes]:
     """The events of a snapshot, each as its JSON text."""
     try:
