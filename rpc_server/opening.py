@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -118,5 +119,11 @@ def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> P
         boot_timeout_s=settings.engine.boot_timeout_s,
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
-        report=lambda line: print(redactor.text(line), file=sys.stderr),  # noqa: T201
+        report=partial(_report, redactor),
     )
+
+
+def _report(redactor: Redactor, line: str) -> None:
+    """Pass on what an engine printed; a stderr that cannot be written costs the line, and never stops the engine."""
+    with suppress(OSError, ValueError):
+        print(redactor.text(line), file=sys.stderr)  # noqa: T201

@@ -16,6 +16,7 @@ from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
 from rpc_server.signals import stop_on_signal
+from rpc_server.stdio import renew_standard_streams
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\
@@ -33,6 +34,7 @@ def run(arguments: list[str]) -> int:
     options.add_argument("--until-stdin-ends", action="store_true", help=argparse.SUPPRESS)
     add_settings_flags(options)
     chosen = options.parse_args(arguments)
+    renew_standard_streams()
     settings = load_settings(flags_of(chosen))
     redactor = Redactor({**os.environ, **settings.environment})
     log_to_stderr(redactor)

@@ -515,11 +515,13 @@ async def test_a_call_that_will_not_stop_is_answered_without_it(world: World) ->
 async def test_a_message_over_the_limit_is_refused_and_the_next_is_answered(world: World) -> None:
     async with connected(world, max_message_bytes=1000) as peer:
         peer.call(1, "echo", "x" * 5000)
+        peer.writer.write(b"x" * 5000 + b"\n")
         peer.call(2, "echo", "short")
 
-        refused, answer = await peer.receive(), await peer.receive()
+        refused, unknown, answer = [await peer.receive() for _ in range(3)]
 
-    assert (refused["id"], code_of(refused), refused["error"]["data"]["code"]) == (None, -32600, "request.too_large")
+    assert (refused["id"], code_of(refused), refused["error"]["data"]["code"]) == (1, -32600, "request.too_large")
+    assert (unknown["id"], code_of(unknown)) == (None, -32600)
     assert answer["result"] == "short"
 
 
