@@ -13,7 +13,6 @@ from anyio.lowlevel import checkpoint
 from rpc_server.config import Flags, Settings, load_settings
 from rpc_server.connection import serve_connection
 from rpc_server.dispatch import Dispatcher
-from rpc_server.documents import ConfigurationFault
 from rpc_server.mcp.face import McpFace
 from rpc_server.methods.table import wire_methods
 from rpc_server.peer import Peer
@@ -30,17 +29,14 @@ if TYPE_CHECKING:
 def main_serve(flags: Flags, fds: ProtocolFds) -> int:
     """Serve the peer behind `fds` until it is done; returns the exit status.
 
-    Raises `ConfigurationFault`, also for a broken plugin, once everything that was started has ended.
+    Raises `ConfigurationFault`, perhaps in a group, also for a broken plugin, once everything that was started has
+    ended.
     """
     settings = load_settings(flags)
     redactor = Redactor({**os.environ, **settings.environment})
     log_to_stderr(redactor)
     _tell_of_untrusted(settings)
-    try:
-        return anyio.run(_serve, fds, settings, redactor)
-    except* ConfigurationFault as group:
-        fault = first_fault(group)
-        raise fault from None
+    return anyio.run(_serve, fds, settings, redactor)
 
 
 async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> int:
@@ -92,12 +88,6 @@ def _tell_of_untrusted(settings: Settings) -> None:
     notice = settings.project and settings.project.notice
     if notice:
         sys.stderr.write(f"mthds-rpc: {notice}\n")
-
-
-def first_fault(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
-    """One of the faults in a group of nothing else."""
-    inner = group.exceptions[0]
-    return first_fault(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def log_to_stderr(redactor: Redactor) -> None:
