@@ -42,10 +42,16 @@ def _text_stream(raw: io.FileIO, before: Any, errors: str) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
+    _has_failed = False
+
     def write(self, data: Any, /) -> int:
+        if self._has_failed:
+            return len(data)
         try:
             return super().write(data) or 0
         except OSError as error:
+            # Once is enough: what is still buffered goes nowhere.
+            self._has_failed = True
             raise OutputFault(error) from None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.bundles import python_method
 from tests.support.client import TIMEOUT_S, RpcClient
 from tests.support.mthds_server import isolated_env
 from tests.support.wire_server import COMMAND, wire_server
@@ -187,6 +188,51 @@ holder.wait()
             assert gone == [server]
         finally:
             holder.kill()
+
+
+def _fill_stderr(process: subprocess.Popen[bytes]) -> None:
+    """Have the server log far more than a pipe takes."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for _ in range(200):
+        process.stdin.write(line("crash", 1, value="x" * 1000))
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["error"]["code"] == -32603
+
+
+@pytest.mark.parametrize("end", ["end of input", "signal", "reader gone"])
+def test_a_stderr_that_nobody_reads_holds_the_server_up_neither_at_work_nor_at_its_end(end: str) -> None:
+    pipe = subprocess.PIPE
+    with running(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        _fill_stderr(process)
+        if end == "reader gone":
+            process.stderr.close()
+            _fill_stderr(process)
+        if end == "signal":
+            process.terminate()
+        else:
+            process.stdin.close()
+
+        assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_method_that_prints_much_ends_though_nobody_reads_stderr(env: dict[str, str]) -> None:
+    pipe = subprocess.PIPE
+    body = "    import sys\n    for _ in range(3000):\n        print('x' * 99, flush=True)\n"
+    source = python_method(f"{body}        print('y' * 99, file=sys.stderr)\n    return TextContent(text=word)")
+    files = source.model_dump(mode="json")["files"]
+    call = line("execute", 1, files=files, inputs={"word": "done"})
+    with running([*WHOLE, "--allow-python"], stdin=pipe, stdout=pipe, stderr=pipe, env=env) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(call)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["result"]["output"] == {"text": "done"}
+        process.stdin.close()
+
+        assert process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.parametrize(
