@@ -260,6 +260,8 @@ class _Connection:
         request, call = job
         try:
             answer = await self._dispatcher.answer(request, call)
+        except Exception as error:  # noqa: BLE001 - one call has failed, not the connection
+            answer = _refusal(call.id, errors.unexpected(error))
         except BaseException:
             self._in_flight.settle(call, _refusal(call.id, errors.stopping()))
             raise
@@ -304,9 +306,9 @@ class _Connection:
         self._sink.write(frame(text, self._decoder.framing))
 
     def _encode(self, answer: Answer) -> bytes:
-        if "error" in answer:
-            return encode({**answer, "error": self._redactor.json(answer["error"])})
         try:
+            if "error" in answer:
+                return encode({**answer, "error": self._redactor.json(answer["error"])})
             return encode(answer)
         except (TypeError, ValueError, RecursionError) as error:
             return encode(_refusal(answer["id"], errors.unexpected(error)))

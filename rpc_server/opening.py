@@ -18,6 +18,7 @@ from orchestrators.discovery import load_plugins
 from orchestrators.pool import EnginePool, PoolSettings
 from orchestrators.registrar import PluginOrigin
 from orchestrators.registries import ContextFactory, Plugins
+from rpc_server.background import Background
 from rpc_server.config import Settings, as_arguments, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
@@ -67,8 +68,9 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
         stack.push_async_callback(plugins.aclose)
         for origin in plugins.origins:
             documents[origin.name] = _plugin_document(plugins, origin, settings)
-        left_running = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(left_running.cancel_scope.cancel)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        left_running = Background(tasks)
         if role == "server":
             left_running.start_soon(_resume, plugins, settings.orchestration_mode)
         yield Services(

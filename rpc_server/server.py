@@ -13,6 +13,8 @@ from anyio.lowlevel import checkpoint
 from rpc_server.config import Flags, Settings, load_settings
 from rpc_server.connection import serve_connection
 from rpc_server.dispatch import Dispatcher
+from rpc_server.documents import ConfigurationFault
+from rpc_server.exception_groups import first_of
 from rpc_server.mcp.face import McpFace
 from rpc_server.methods.table import wire_methods
 from rpc_server.peer import Peer
@@ -24,6 +26,8 @@ from rpc_server.streams import open_streams
 if TYPE_CHECKING:
     from rpc_server.methods.services import Services
     from schemas.problem import ProblemError
+
+logger = logging.getLogger(__name__)
 
 
 def main_serve(flags: Flags, fds: ProtocolFds) -> int:
@@ -62,12 +66,14 @@ class LateServices:
         self._settings = settings
         self._redactor = redactor
         self._services: Services | None = None
+        self._failure: Exception | None = None
         self._opened = anyio.Event()
 
     async def ready(self) -> "Services":
-        """The services, once they are there."""
+        """The services, once they are there. Raises RuntimeError where they could not be opened, or have failed."""
         await self._opened.wait()
-        assert self._services is not None
+        if self._services is None:
+            raise RuntimeError("the server's services have failed") from self._failure
         return self._services
 
     def map_error(self, error: BaseException) -> "ProblemError | None":
@@ -75,9 +81,23 @@ class LateServices:
         return None if self._services is None else self._services.plugins.errors.map(error)
 
     async def keep(self) -> None:
-        """Open the services and hold them until cancelled. Raises `ConfigurationFault`."""
+        """Open the services and hold them until cancelled. Raises `ConfigurationFault`, perhaps in a group.
+
+        Where anything else fails, what needs no services is still answered.
+        """
         # The first message, which is often there already, is answered before anything else is loaded.
         await checkpoint()
+        try:
+            await self._hold()
+        except Exception as error:
+            if first_of(error, ConfigurationFault) is not None:
+                raise
+            logger.exception("The server's services have failed; only calls that need none are served.")
+            self._failure = error
+            self._services = None
+            self._opened.set()
+
+    async def _hold(self) -> None:
         opening = await to_thread.run_sync(import_module, "rpc_server.opening")
         async with opening.open_services(self._settings, self._redactor) as self._services:
             self._opened.set()

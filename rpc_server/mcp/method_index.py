@@ -5,16 +5,18 @@ and kept by the method's content, so that the next server knows it at once. One 
 out alone.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
+from orchestrators.contract import BackgroundTasks
 from orchestrators.pool import EnginePool
 from rpc_server import versions
+from rpc_server.mcp.left_out import clash, inexpressible, invalid, not_understood, too_slow, unexpected
 from rpc_server.mcp.method_roots import MethodRoot, tool_name
 from rpc_server.mcp.portable import Inexpressible, Schema, portable_input, portable_output
 from rpc_server.mcp.signature_cache import SignatureCache
@@ -24,9 +26,11 @@ from rpc_server.workspace.workspace import Workspace
 from schemas.canonical import digest_of
 from schemas.method_source import MethodSource
 from schemas.params import MethodParams
-from schemas.problem import NextStep, Problem, ProblemError
+from schemas.problem import Problem, ProblemError
 from schemas.results import MethodEntry, MethodSignature
-from schemas.validation import ValidateRequest, ValidationVerdict
+from schemas.validation import ValidateRequest
+
+logger = logging.getLogger(__name__)
 
 AskSignature = Callable[[MethodSource, str | None], Awaitable[MethodSignature]]
 """Takes a method and the pipe to start at, None for its entry pipe; raises `ProblemError`."""
@@ -115,7 +119,7 @@ def signatures_of(pool: EnginePool) -> AskSignature:
             request = ValidateRequest(method=source, orchestration_mode="direct", allow_signatures=True, include=[])
             verdict = await pool.validate(request)
             if not verdict.is_valid:
-                raise ProblemError(_invalid(verdict))
+                raise ProblemError(invalid(verdict))
         return told
 
     return ask
@@ -130,7 +134,7 @@ class MethodIndex:
         ask: AskSignature,
         cache: SignatureCache,
         limits: IndexLimits,
-        tasks: TaskGroup,
+        tasks: BackgroundTasks,
         *,
         changed: Callable[[], None] = lambda: None,
         reserved: Collection[str] = (),
@@ -203,10 +207,15 @@ class MethodIndex:
             look, self._next_look = self._next_look, anyio.Event()
             self._wanted = anyio.Event()
             began = time.perf_counter()
-            await self._take_in()
+            try:
+                await self._take_in()
+                shortest_pause_s = _SHORTEST_PAUSE_S
+            except Exception:
+                logger.exception("A look at the methods failed; the next one follows.")
+                shortest_pause_s = _RETRY_S
             look.set()
             took = time.perf_counter() - began
-            with anyio.move_on_after(max(_SHORTEST_PAUSE_S, _PAUSES_PER_LOOK * took)):
+            with anyio.move_on_after(max(shortest_pause_s, _PAUSES_PER_LOOK * took)):
                 await self._wanted.wait()
 
     async def _take_in(self) -> None:
@@ -223,7 +232,10 @@ class MethodIndex:
         for path, one in found.items():
             known = self._known.get(path)
             if known is None or not _still_holds(known, one):
-                await self._read(path, one)
+                try:
+                    await self._read(path, one)
+                except Exception as error:  # noqa: BLE001 - one method is left out, not all of them
+                    self._known[path] = _Known(one, problem=not_understood(path, error))
         self._rebuild()
 
     async def _read(self, path: str, found: _Found) -> None:
@@ -250,38 +262,47 @@ class MethodIndex:
             self._tasks.start_soon(self._learn, known, source, pipe_code, name=f"signature of {path}")
 
     async def _learn(self, known: _Known, source: MethodSource, pipe_code: str | None) -> None:
-        """Have an engine tell what a method takes and gives."""
-        async with self._limiter:
-            if self._known.get(known.found.path) is not known:
-                return
-            try:
-                with anyio.fail_after(self._limits.answer_s):
-                    signature = await self._ask(source, pipe_code)
-            except ProblemError as error:
-                self._fail(known, error.problem)
-            except TimeoutError:
-                self._fail(known, _too_slow(known.found.path, self._limits.answer_s))
-            else:
-                self._settle(known, signature)
-                await anyio.to_thread.run_sync(self._cache.write, known.key, signature)
-        known.pending = False
-        self._rebuild()
-        self._answered.set()
-        self._answered = anyio.Event()
+        """Have an engine tell what a method takes and gives; those who wait for it go on, whatever comes of it."""
+        try:
+            async with self._limiter:
+                if self._known.get(known.found.path) is known:
+                    await self._ask_for(known, source, pipe_code)
+        finally:
+            known.pending = False
+            self._answered.set()
+            self._answered = anyio.Event()
+            self._rebuild()
+
+    async def _ask_for(self, known: _Known, source: MethodSource, pipe_code: str | None) -> None:
+        try:
+            with anyio.fail_after(self._limits.answer_s):
+                signature = await self._ask(source, pipe_code)
+        except ProblemError as error:
+            self._fail(known, error.problem)
+        except TimeoutError:
+            self._fail(known, too_slow(known.found.path, self._limits.answer_s))
+        except Exception as error:  # noqa: BLE001 - a problem of this method alone
+            self._fail(known, unexpected(known.found.path, error))
+        else:
+            self._settle(known, signature)
+            await anyio.to_thread.run_sync(self._cache.write, known.key, signature)
 
     def _settle(self, known: _Known, signature: MethodSignature) -> None:
-        entry, root = known.found.entry, known.found.root
         try:
-            inputs, original_keys = portable_input(signature.inputs)
+            known.method = self._indexed(known.found, signature)
         except Inexpressible as error:
-            known.problem = _inexpressible(known.found.path, error.reason)
-            return
-        known.method = IndexedMethod(
-            name=tool_name(root, entry.path, self._reserved),
-            path=known.found.path,
-            title=entry.name,
-            about=entry.description,
-            root=root,
+            known.problem = inexpressible(known.found.path, error.reason)
+        except Exception as error:  # noqa: BLE001 - it may come from a cache, or from an engine of a newer release
+            known.problem = not_understood(known.found.path, error)
+
+    def _indexed(self, found: _Found, signature: MethodSignature) -> IndexedMethod:
+        inputs, original_keys = portable_input(signature.inputs)
+        return IndexedMethod(
+            name=tool_name(found.root, found.entry.path, self._reserved),
+            path=found.path,
+            title=found.entry.name,
+            about=found.entry.description,
+            root=found.root,
             signature=signature,
             inputs=inputs,
             original_keys=original_keys,
@@ -301,7 +322,7 @@ class MethodIndex:
             if method is None:
                 continue
             if by_name.setdefault(method.name, method) is not method:
-                self._clashes.append((path, _clash(path, method.name)))
+                self._clashes.append((path, clash(path, method.name)))
         methods = tuple(by_name[name] for name in sorted(by_name))
         if methods != self._methods:
             self._methods, self._by_name = methods, by_name
@@ -317,7 +338,10 @@ class MethodIndex:
         differs = self._told != self._methods
         self._told, self._told_at = self._methods, now
         if differs:
-            self.changed()
+            try:
+                self.changed()
+            except Exception:
+                logger.exception("A change of the methods could not be announced.")
 
 
 def _candidates(root: MethodRoot, scan: Scan) -> list[_Found]:
@@ -346,51 +370,3 @@ def _may_mend_itself(problem: Problem) -> bool:
 
 def _is_due(known: _Known) -> bool:
     return known.retry_at is not None and time.monotonic() >= known.retry_at
-
-
-def _invalid(verdict: ValidationVerdict) -> Problem:
-    faults = verdict.errors or []
-    first = f": {faults[0].detail}" if faults else "."
-    return Problem(
-        code="method.invalid",
-        title="The method does not validate",
-        detail=f"The method does not validate{first}",
-        domain="method",
-        next_step=NextStep(kind="change_method", detail="Fix each fault that `errors` lists."),
-        errors=faults,
-    )
-
-
-def _inexpressible(path: str, reason: str) -> Problem:
-    return _left_out(
-        "request.unsupported",
-        f"The method '{path}' cannot be a tool of its own: {reason}.",
-        ("change_input", "Run it with the tool `execute`, or give its main pipe simpler inputs."),
-    )
-
-
-def _clash(path: str, name: str) -> Problem:
-    return _left_out(
-        "method.name_conflict",
-        f"The method '{path}' cannot be a tool of its own: another tool has its name, '{name}'.",
-        ("change_input", "Run it with the tool `execute`, or move it to a folder of another name."),
-    )
-
-
-def _too_slow(path: str, limit: float) -> Problem:
-    return _left_out(
-        "runtime.unavailable",
-        f"No engine told within {limit:g} seconds what the method '{path}' takes.",
-        ("retry", "It is tried again by itself; run the method with the tool `execute` until then."),
-    )
-
-
-def _left_out(code: str, detail: str, next_step: tuple[str, str]) -> Problem:
-    kind, what = next_step
-    return Problem(
-        code=code,
-        title="The method is not a tool of its own",
-        detail=detail,
-        domain="method",
-        next_step=NextStep(kind=kind, detail=what),
-    )

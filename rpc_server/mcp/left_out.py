@@ -1,0 +1,76 @@
+"""Why a method is not a tool of its own, as problems."""
+
+import logging
+
+from schemas.problem import NextStep, Problem
+from schemas.validation import ValidationVerdict
+
+logger = logging.getLogger(__name__)
+
+
+def invalid(verdict: ValidationVerdict) -> Problem:
+    """It does not validate."""
+    faults = verdict.errors or []
+    first = f": {faults[0].detail}" if faults else "."
+    return Problem(
+        code="method.invalid",
+        title="The method does not validate",
+        detail=f"The method does not validate{first}",
+        domain="method",
+        next_step=NextStep(kind="change_method", detail="Fix each fault that `errors` lists."),
+        errors=faults,
+    )
+
+
+def inexpressible(path: str, reason: str) -> Problem:
+    """Its inputs have no portable schema, for `reason`."""
+    return _left_out(
+        "request.unsupported",
+        f"The method '{path}' cannot be a tool of its own: {reason}.",
+        ("change_input", "Run it with the tool `execute`, or give its main pipe simpler inputs."),
+    )
+
+
+def clash(path: str, name: str) -> Problem:
+    """Another tool has its name."""
+    return _left_out(
+        "method.name_conflict",
+        f"The method '{path}' cannot be a tool of its own: another tool has its name, '{name}'.",
+        ("change_input", "Run it with the tool `execute`, or move it to a folder of another name."),
+    )
+
+
+def too_slow(path: str, limit: float) -> Problem:
+    """No engine told in time what it takes."""
+    return _left_out(
+        "runtime.unavailable",
+        f"No engine told within {limit:g} seconds what the method '{path}' takes.",
+        ("retry", "It is tried again by itself; run the method with the tool `execute` until then."),
+    )
+
+
+def not_understood(path: str, error: Exception) -> Problem:
+    """Something in it raised what nobody foresaw; that is logged."""
+    logger.error("The method '%s' cannot be a tool.", path, exc_info=error)
+    return inexpressible(path, f"something in it is not understood ({type(error).__name__})")
+
+
+def unexpected(path: str, error: Exception) -> Problem:
+    """An engine's answer about it raised what nobody foresaw; that is logged, and it is asked again."""
+    logger.error("What the method '%s' takes cannot be found out.", path, exc_info=error)
+    return _left_out(
+        "runtime.unexpected",
+        f"The method '{path}' cannot be a tool of its own: something unexpected failed.",
+        ("report", "Report it with the lines of the server's stderr; run the method with the tool `execute`."),
+    )
+
+
+def _left_out(code: str, detail: str, next_step: tuple[str, str]) -> Problem:
+    kind, what = next_step
+    return Problem(
+        code=code,
+        title="The method is not a tool of its own",
+        detail=detail,
+        domain="method",
+        next_step=NextStep(kind=kind, detail=what),
+    )
