@@ -6,13 +6,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 
+import mthds_rpc_start
 from orchestrators.engine.begun import begun_jobs
 from orchestrators.engine.channel import FrameReader, encode
 from orchestrators.engine.options import EngineOptions
@@ -98,7 +98,7 @@ class EngineProcess(asyncio.Protocol):
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "orchestrators.engine", str(theirs.fileno()), str(life_read)),
+                *(*mthds_rpc_start.command("orchestrators.engine"), str(theirs.fileno()), str(life_read)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output.fd,
                 stderr=output.fd,

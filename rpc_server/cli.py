@@ -55,6 +55,10 @@ def entry() -> None:
 
     The interpreter's own end may crash or hang in the threads of an orchestrator's SDK: temporalio's do not stop.
     """
+    # Before anything else of ours is imported.
+    from mthds_rpc_start import put_pythonpath_last
+
+    put_pythonpath_last()
     import atexit
     import os
 

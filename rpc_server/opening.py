@@ -13,6 +13,7 @@ from typing import Literal
 import anyio
 from platformdirs import user_state_path
 
+import mthds_rpc_start
 from orchestrators.contract import PluginContext, PluginFault, SettingFault
 from orchestrators.discovery import load_plugins
 from orchestrators.pool import EnginePool, PoolSettings
@@ -27,7 +28,7 @@ from rpc_server.workspace.paths import Root
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
 
-_WORKER = (sys.executable, "-P", "-m", "rpc_server.cli", "worker", "--until-stdin-ends")
+_WORKER = (*mthds_rpc_start.command("rpc_server.cli"), "worker", "--until-stdin-ends")
 
 _RESUME_AFTER_S = 1.0
 logger = logging.getLogger(__name__)
