@@ -70,6 +70,8 @@ def read_layer(path: Path) -> Layer | None:
         return Layer(origin=str(path), values=tomli.loads(text), text=text)
     except tomli.TOMLDecodeError as error:
         raise ConfigurationFault(path, f"this is not TOML: {error.msg}", line=error.lineno) from error
+    except RecursionError:
+        raise ConfigurationFault(path, "this is not TOML that can be read: it nests too deeply") from None
 
 
 def merge(defaults: Layer, layers: Sequence[Layer]) -> Document:

@@ -19,7 +19,7 @@ from rpc_server.mcp.face import McpFace
 from rpc_server.methods.table import wire_methods
 from rpc_server.peer import Peer
 from rpc_server.redaction import RedactingFormatter, Redactor
-from rpc_server.signals import stop_on_signal, stop_when_orphaned
+from rpc_server.signals import stop_on_signal, stop_when_dead, stop_when_orphaned
 from rpc_server.stdio import ProtocolFds
 from rpc_server.streams import open_streams
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def main_serve(flags: Flags, fds: ProtocolFds) -> int:
-    """Serve the peer behind `fds` until it is done; returns the exit status.
+def main_serve(flags: Flags, fds: ProtocolFds, client_pid: int | None = None) -> int:
+    """Serve the peer behind `fds` until it is done, or the process `client_pid` has died; returns the exit status.
 
     Raises `ConfigurationFault`, perhaps in a group, also for a broken plugin, once everything that was started has
     ended.
@@ -40,14 +40,16 @@ def main_serve(flags: Flags, fds: ProtocolFds) -> int:
     redactor = Redactor({**os.environ, **settings.environment})
     log_to_stderr(redactor)
     _tell_of_untrusted(settings)
-    return anyio.run(_serve, fds, settings, redactor)
+    return anyio.run(_serve, fds, settings, redactor, client_pid)
 
 
-async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> int:
+async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor, client_pid: int | None) -> int:
     stop = anyio.Event()
     async with open_streams(fds, settings.limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
         tasks.start_soon(stop_when_orphaned, stop)
+        if client_pid is not None:
+            tasks.start_soon(stop_when_dead, stop, client_pid)
         late = LateServices(settings, redactor)
         peer = Peer()
         mcp = McpFace(peer, redactor, late)

@@ -190,6 +190,38 @@ holder.wait()
             holder.kill()
 
 
+@pytest.mark.parametrize("flag", ["--clientProcessId={}", "--client-process-id={}"])
+def test_a_server_ends_with_the_process_that_an_editor_named(env: dict[str, str], flag: str) -> None:
+    with subprocess.Popen(["sleep", "600"]) as client:
+        command = [*WHOLE, "--stdio", flag.format(client.pid)]
+        pipe = subprocess.PIPE
+        with running(command, stdin=pipe, stdout=pipe, env=env) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(line("version", 1))
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == 1
+            client.kill()
+
+            assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_server_ends_where_the_process_that_an_editor_named_is_not_there(env: dict[str, str]) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+
+    with running([*WHOLE, f"--clientProcessId={ended.pid}"], stdin=subprocess.PIPE, env=env) as process:
+        assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "99999999999", "\N{DEVANAGARI DIGIT ONE}", ""])
+def test_what_is_no_process_id_is_refused(env: dict[str, str], text: str) -> None:
+    done = subprocess.run([*WHOLE, f"--clientProcessId={text}"], capture_output=True, env=env, timeout=TIMEOUT_S)
+
+    assert done.returncode == 2
+    assert b"is no process id" in done.stderr
+
+
 def _fill_stderr(process: subprocess.Popen[bytes]) -> None:
     """Have the server log far more than a pipe takes."""
     assert process.stdin is not None
