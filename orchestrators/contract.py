@@ -1,13 +1,12 @@
 """What a plugin implements and what it is given. Import-light: no engine, no SDK."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from anyio import Event
-from anyio.abc import TaskGroup
 
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, StartAck
@@ -84,6 +83,12 @@ class BundleValidator(Protocol):
     async def validate(self, request: ValidateRequest) -> ValidationVerdict: ...
 
 
+class BackgroundTasks(Protocol):
+    """Where tasks are begun that nobody waits for; a task group of anyio is one."""
+
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: object = None) -> object: ...
+
+
 @dataclass(frozen=True)
 class PluginContext:
     """What a factory gets on first use."""
@@ -100,8 +105,8 @@ class PluginContext:
     """The process's variables and those of the user's files of variables."""
     redact: Callable[[Any], Any] = lambda value: value
     """A copy of a JSON value with the secrets of the environment masked: for whatever is kept or shown."""
-    tasks: TaskGroup | None = None
-    """Holds what the plugin runs in the background; cancelled before teardown."""
+    tasks: "BackgroundTasks | None" = None
+    """Holds what the plugin runs in the background; cancelled before teardown. A task that fails is logged."""
     resumes: bool = False
     """Whether this process takes up kept runs: a server whose configured mode is `mode`. A reader never does."""
     worker_command: Sequence[str] = ()

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 import anyio
 
+import mthds_rpc_start
 from orchestrators.engine.channel import MAX_FROM_ENGINE, BrokenChannel, FrameReader, decode, encode
 from orchestrators.engine.marks import begun_jobs, withdraw
 from orchestrators.engine.options import EngineOptions
@@ -162,7 +162,7 @@ class EngineProcess(asyncio.Protocol):
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "orchestrators.engine", str(theirs.fileno()), str(life_read)),
+                *(*mthds_rpc_start.command("orchestrators.engine"), str(theirs.fileno()), str(life_read)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output.fd,
                 stderr=output.fd,

@@ -1,9 +1,9 @@
 """From the params of a call, by name or by position, to an instance of its params model."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from rpc_server.errors import nearest_name, shortened
+from rpc_server.json_text import JsonFault, parse, utf_8
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from schemas.problem import ProblemError, ProblemItem
 
 META = "_meta"
+
+_FREE = ("inputs", META)
+"""Params whose members are taken as they are, so that there may be any number of them."""
+_CONTAINERS = (dict, list)
+_MOST_MEMBERS = 20_000
+_MAX_DEPTH = 128
 
 _MAX_FAULTS = 20
 _EXAMPLES = {
@@ -59,16 +65,32 @@ def _names(model: "type[BaseModel] | None") -> list[str]:
 def _validated(model: "type[BaseModel]", params: dict[str, Any]) -> "BaseModel":
     from pydantic import ValidationError
 
+    _refuse_too_many(params)
     try:
         return model.model_validate(params)
     except ValidationError as error:
         decoded = _with_texts_decoded(params, error)
         if decoded is None:
             raise _invalid(error) from None
+    _refuse_too_many(decoded)
     try:
         return model.model_validate(decoded)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _refuse_too_many(params: dict[str, Any]) -> None:
+    """Reporting a member that is not valid costs microseconds and half a kilobyte: millions would stop the server."""
+    for name, value in params.items():
+        if name not in _FREE and isinstance(value, _CONTAINERS) and _members_of(value) > _MOST_MEMBERS:
+            detail = f"The param `{shortened(name)}` has more than {_MOST_MEMBERS} members."
+            raise _refused(detail, [_item_of(shortened(name), detail, shortened(name))])
+
+
+def _members_of(value: dict[str, Any] | list[Any]) -> int:
+    """Of the value, and of those right below it."""
+    inner = value.values() if isinstance(value, dict) else value
+    return len(value) + sum(len(item) for item in inner if isinstance(item, _CONTAINERS))
 
 
 def _with_texts_decoded(params: dict[str, Any], error: "ValidationError") -> dict[str, Any] | None:
@@ -79,8 +101,8 @@ def _with_texts_decoded(params: dict[str, Any], error: "ValidationError") -> dic
         text = params.get(name)
         if fault["type"] in _STRUCTURED and len(fault["loc"]) == 1 and isinstance(text, str):
             try:
-                decoded[name] = json.loads(text)
-            except (ValueError, RecursionError):
+                decoded[name] = parse(utf_8(text), _MAX_DEPTH)
+            except JsonFault:
                 continue
     return {**params, **decoded} if decoded else None
 
@@ -92,18 +114,19 @@ def _invalid(error: "ValidationError") -> "ProblemError":
 
 
 def _item(fault: "ErrorDetails") -> "ProblemItem":
-    from schemas.problem import Location, ProblemItem
-
     path = [str(part) for part in fault["loc"]]
     field = shortened(_path_text(path))
     expected = _EXAMPLES.get(fault["type"])
     reason = f"expected {expected}" if expected else fault["msg"][:1].lower() + fault["msg"][1:]
-    return ProblemItem(
-        code="request.invalid",
-        detail=f"The param `{field}` is not valid: {reason}.",
-        params={"field": field},
-        location=Location(field=path[0] if path else None),
-    )
+    return _item_of(field, f"The param `{field}` is not valid: {reason}.", path[0] if path else None)
+
+
+def _item_of(field: str, detail: str, param: str | None) -> "ProblemItem":
+    """`field` may lead into `param`."""
+    from schemas.problem import Location, ProblemItem
+
+    location = Location(field=param)
+    return ProblemItem(code="request.invalid", detail=detail, params={"field": field}, location=location)
 
 
 def _path_text(path: list[str]) -> str:

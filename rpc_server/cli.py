@@ -2,6 +2,10 @@
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Command -> the module that runs it, and what it does.
 COMMANDS = {
     "serve": ("rpc_server.commands.serve", "speak JSON-RPC and MCP on stdin and stdout; what an editor or host starts"),
@@ -51,26 +55,54 @@ def entry() -> None:
 
     The interpreter's own end may crash or hang in the threads of an orchestrator's SDK: temporalio's do not stop.
     """
+    # Before anything else of ours is imported.
+    from mthds_rpc_start import put_pythonpath_last
+
+    put_pythonpath_last()
     import atexit
     import os
 
-    try:
-        status = main()
-    except SystemExit as end:
-        status = _status_of(end)
-    except BaseException:  # noqa: BLE001 - told as the interpreter would tell it
-        sys.excepthook(*sys.exc_info())
-        status = 1
+    if sys.argv[1:2] != ["serve"] or {"-h", "--help"} & set(sys.argv):
+        from rpc_server.commands.streams import prepare_standard_streams
+
+        prepare_standard_streams()
+    status = _ended(main)
+    status = _ended(sys.stdout.flush, status)
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
     os._exit(status)
 
 
-def _status_of(end: SystemExit) -> int:
+def _ended(act: "Callable[[], int | None]", status: int = 0) -> int:
+    """The exit status after `act`: what it answers, else `status`; of a failure, its own."""
+    try:
+        return act() or status
+    except BaseException as error:  # noqa: BLE001 - told as the interpreter would tell it
+        return _status_of(error)
+
+
+def _status_of(error: BaseException) -> int:
+    """Say what ended the command, where that is worth a word; the exit status."""
+    from rpc_server.commands.streams import OutputFault
+    from rpc_server.documents import ConfigurationFault
+    from rpc_server.exception_groups import first_of
+
+    known = first_of(error, SystemExit, KeyboardInterrupt, OutputFault, ConfigurationFault)
+    if isinstance(known, SystemExit):
+        return _status_of_exit(known)
+    if isinstance(known, KeyboardInterrupt):
+        return 130
+    if isinstance(known, OutputFault):
+        if not known.is_reader_gone:
+            print(f"mthds-rpc: the output cannot be written: {known}", file=sys.stderr)
+        return 1
+    if isinstance(known, ConfigurationFault):
+        print(f"mthds-rpc: {known}", file=sys.stderr)
+        return 78
+    sys.excepthook(type(error), error, error.__traceback__)
+    return 1
+
+
+def _status_of_exit(end: SystemExit) -> int:
     if isinstance(end.code, str):
         print(end.code, file=sys.stderr)
         return 1
@@ -80,36 +112,7 @@ def _status_of(end: SystemExit) -> int:
 def _run(module: str, arguments: list[str]) -> int:
     from importlib import import_module
 
-    try:
-        status = import_module(module).run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _silence_stdout()
-        return 1
-    except Exception as error:
-        fault = _configuration_fault(error)
-        if fault is None:
-            raise
-        print(f"mthds-rpc: {fault}", file=sys.stderr)
-        return 78
-    return int(status)
-
-
-def _configuration_fault(error: Exception) -> Exception | None:
-    from rpc_server.documents import ConfigurationFault
-
-    return error if isinstance(error, ConfigurationFault) else None
-
-
-def _silence_stdout() -> None:
-    """The reader of stdout is gone: let the interpreter's last flush go nowhere."""
-    import os
-
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
+    return int(import_module(module).run(arguments))
 
 
 def _help() -> str:

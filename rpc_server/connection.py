@@ -18,10 +18,10 @@ from anyio.abc import TaskGroup
 from rpc_server import errors
 from rpc_server.dispatch import Answer, Call, Dispatcher
 from rpc_server.errors import RpcError
-from rpc_server.framing import Decoder, FaultKind, Frame, FramingFault, frame
+from rpc_server.framing import HEAD_BYTES, Decoder, FaultKind, Frame, FramingFault, frame
 from rpc_server.in_flight import Deliver, InFlight
-from rpc_server.json_text import JsonFault, encode, parse
-from rpc_server.messages import JsonId, NotARequest, Request, read_request
+from rpc_server.json_text import JsonFault, TooDeep, encode, parse
+from rpc_server.messages import JsonId, NotARequest, Request, id_in_head, read_request
 from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
 from rpc_server.streams import Streams
@@ -35,6 +35,10 @@ logger = logging.getLogger(__name__)
 _MCP_CANCELLATION = "notifications/cancelled"
 _CANCELLATIONS = {"$/cancelRequest": "id", _MCP_CANCELLATION: "requestId"}
 """The notifications that cancel a call, and their param that names it."""
+
+
+RefuseBatch = Callable[[list[Any]], str | None]
+"""Says why a batch of these values is not taken, None where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ async def serve_connection(
     redactor: Redactor,
     stop: anyio.Event,
     peer: Peer | None = None,
+    refuse_batch: RefuseBatch = lambda values: None,
 ) -> int:
     """Serve one peer until it says `exit`, closes its side, stops reading for good, or `stop` is set.
 
@@ -71,17 +76,25 @@ async def serve_connection(
     call is cancelled and answered within `stop_grace_s`. Cancelling it instead loses answers. `peer` reaches the peer
     from elsewhere meanwhile.
     """
-    connection = _Connection(streams, dispatcher, limits, redactor)
+    connection = _Connection(streams, dispatcher, limits, redactor, refuse_batch)
     with (peer or Peer()).reached_through(connection.notify):
         return await connection.serve(stop)
 
 
 class _Connection:
-    def __init__(self, streams: Streams, dispatcher: Dispatcher, limits: Limits, redactor: Redactor) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        redactor: Redactor,
+        refuse_batch: RefuseBatch,
+    ) -> None:
         self._source, self._sink = streams
         self._dispatcher = dispatcher
         self._limits = limits
         self._redactor = redactor
+        self._refuse_batch = refuse_batch
         self._decoder = Decoder(limits.max_message_bytes)
         self._in_flight = InFlight(limits.max_in_flight)
         self._is_shut_down = False
@@ -140,12 +153,13 @@ class _Connection:
 
     def _take(self, piece: Frame) -> None:
         if isinstance(piece, FramingFault):
-            self._send(_refusal(None, self._fault_error(piece)))
+            self._send(_refusal(id_in_head(piece.head), self._fault_error(piece)))
             return
         try:
             value = parse(piece, self._limits.max_json_depth)
         except JsonFault as fault:
-            self._send(_refusal(None, errors.parse_error(str(fault))))
+            id_ = id_in_head(piece[:HEAD_BYTES]) if isinstance(fault, TooDeep) else None
+            self._send(_refusal(id_, errors.parse_error(str(fault))))
             return
         if isinstance(value, list):
             self._take_batch(value)
@@ -162,9 +176,24 @@ class _Connection:
             detail = f"A batch holds 1 to {self._limits.max_batch} calls, not {len(values)}."
             self._send(_refusal(None, errors.invalid_request(detail)))
             return
+        refused = self._refuse_batch(values)
+        if refused is not None:
+            self._refuse_each(values, errors.invalid_request(refused))
+            return
         batch = _Batch(len(values), self._encode, self._send_text)
         for index, value in enumerate(values):
             self._take_one(value, partial(batch.put, index), in_batch=True)
+
+    def _refuse_each(self, values: list[Any], error: RpcError) -> None:
+        """Refuse the requests of a batch one by one: a peer without batches could not read an array of answers."""
+        for value in values:
+            try:
+                request = read_request(value)
+            except NotARequest as fault:
+                self._send(_refusal(fault.id, error))
+            else:
+                if request is not None and not request.is_notification:
+                    self._send(_refusal(request.id, error))
 
     def _take_one(self, value: Any, deliver: Deliver, *, in_batch: bool = False) -> None:
         try:
@@ -231,6 +260,8 @@ class _Connection:
         request, call = job
         try:
             answer = await self._dispatcher.answer(request, call)
+        except Exception as error:  # noqa: BLE001 - one call has failed, not the connection
+            answer = _refusal(call.id, errors.unexpected(error))
         except BaseException:
             self._in_flight.settle(call, _refusal(call.id, errors.stopping()))
             raise
@@ -275,9 +306,9 @@ class _Connection:
         self._sink.write(frame(text, self._decoder.framing))
 
     def _encode(self, answer: Answer) -> bytes:
-        if "error" in answer:
-            return encode({**answer, "error": self._redactor.json(answer["error"])})
         try:
+            if "error" in answer:
+                return encode({**answer, "error": self._redactor.json(answer["error"])})
             return encode(answer)
         except (TypeError, ValueError, RecursionError) as error:
             return encode(_refusal(answer["id"], errors.unexpected(error)))

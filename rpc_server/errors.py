@@ -6,10 +6,11 @@ Problem documents are built here as plain members where no model is needed: the 
 import difflib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrators.features import McpFault
+from rpc_server.exception_groups import leaves
 
 if TYPE_CHECKING:
     from schemas.problem import Problem, ProblemError
@@ -97,7 +98,7 @@ def to_rpc_error(error: BaseException, mapping: ErrorMapping | None = None) -> R
         return _mcp_error(error)
     from schemas.problem import ProblemError
 
-    for cause in _leaves(error):
+    for cause in leaves(error):
         if isinstance(cause, McpFault):
             return _mcp_error(cause)
         known = cause if isinstance(cause, ProblemError) else mapping(cause) if mapping is not None else None
@@ -274,12 +275,3 @@ def _error(
     if params:
         data["params"] = params
     return {"code": code, "message": detail, "data": data}
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """`error` itself, or what a task group bundled in it."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 BOM = b"\xef\xbb\xbf"
+HEAD_BYTES = 4096
+"""As much of a message as is looked at for its id where the message is not read."""
 
 _BLANK = b" \t\r\n"
 _MAX_HEADER_BYTES = 16 * 1024
+_LONGEST_LENGTH_HEADER = 256
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH_AT_END = re.compile(rb"content-length[ \t]*:[ \t]*([0-9]{1,15})[ \t\r]*\Z", re.IGNORECASE)
 _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([^\s;\"]+)", re.IGNORECASE)
@@ -37,6 +40,8 @@ class FramingFault:
 
     kind: FaultKind
     detail: str
+    head: bytes = b""
+    """The first bytes of a message that is too large, as many as are kept."""
 
 
 Frame = bytes | FramingFault
@@ -70,10 +75,10 @@ class Decoder:
         if self._frames is None or not data:
             return []
         frames: list[Frame] = []
-        rest = self._frames.feed(data, frames)
-        if rest is not None:
-            self._frames = _Lines(self._limit)
-            self._frames.feed(rest, frames)
+        other = self._frames.feed(data, frames)
+        while other is not None:
+            self._frames, data = other
+            other = self._frames.feed(data, frames)
         return frames
 
     def end(self) -> list[Frame]:
@@ -97,41 +102,55 @@ class Decoder:
 
 
 class _Lines:
-    """One message per line; blank lines mean nothing."""
+    """One message per line; blank lines mean nothing.
+
+    A line that ends in a `Content-Length` header, which no JSON text does, shows a peer that speaks in headers after
+    all, and whose first ones were bad.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._held = bytearray()
+        self._is_skipping = False
 
-    def feed(self, data: bytes, frames: list[Frame]) -> None:
-        *lines, tail = data.split(b"\n")
-        for line in lines:
-            self._extend(line, frames)
-            self._complete(frames)
-        if tail:
-            self._extend(tail, frames)
+    def feed(self, data: bytes, frames: list[Frame]) -> "tuple[_Headers, bytes] | None":
+        """Who takes the rest of `data`, and that rest, where the peer turns out to speak in headers."""
+        *parts, tail = data.split(b"\n")
+        for number, part in enumerate(parts, start=1):
+            line = self._completed(part, frames)
+            if line and line[-1] not in b"}]":
+                header = _LENGTH_AT_END.search(line, max(0, len(line) - _LONGEST_LENGTH_HEADER))
+                if header is not None:
+                    frames += filter(None, [line[: header.start()].strip(_BLANK)])
+                    return _Headers(self._limit, header), b"\n".join([*parts[number:], tail])
+            if line:
+                frames.append(line)
+        self._hold(tail, frames)
+        return None
 
     def end(self) -> list[Frame]:
         frames: list[Frame] = []
-        self._complete(frames)
-        return frames
+        line = self._completed(b"", frames)
+        return [*frames, line] if line else frames
 
-    def _extend(self, part: bytes, frames: list[Frame]) -> None:
-        was_within = self._size <= self._limit
-        self._size += len(part)
-        if self._size <= self._limit:
-            self._parts.append(part)
-        elif was_within:
-            self._parts.clear()
-            frames.append(_too_large(self._limit))
+    def _completed(self, part: bytes, frames: list[Frame]) -> bytes:
+        """The line that `part` completes, blanks around it left out; empty where it was too long."""
+        if self._held or self._is_skipping or len(part) > self._limit:
+            self._hold(part, frames)
+            part = bytes(self._held)
+            self._held.clear()
+            self._is_skipping = False
+        return part.strip(_BLANK)
 
-    def _complete(self, frames: list[Frame]) -> None:
-        line = b"".join(self._parts).strip(_BLANK)
-        self._parts.clear()
-        self._size = 0
-        if line:
-            frames.append(line)
+    def _hold(self, part: bytes, frames: list[Frame]) -> None:
+        if self._is_skipping:
+            return
+        if len(self._held) + len(part) > self._limit:
+            frames.append(_too_large(self._limit, bytes(self._held[:HEAD_BYTES]) + part[:HEAD_BYTES]))
+            self._held.clear()
+            self._is_skipping = True
+        else:
+            self._held += part
 
 
 class _Headers:
@@ -139,33 +158,41 @@ class _Headers:
 
     After a bad header everything is dropped until a line that ends in a `Content-Length` header, which also finds the
     next message behind a body that was longer than announced. A line that opens a JSON value shows a peer that speaks
-    in lines after all.
+    in lines after all, unless it has named a `Content-Length` already.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, found: "re.Match[bytes] | None" = None) -> None:
+        """`found` is a `Content-Length` header that was read already."""
         self._limit = limit
         self._line = b""
         self._block_size = 0
         self._length: int | None = None
         self._charset_fault: FramingFault | None = None
         self._is_lost = False
-        self._parts: list[bytes] = []
+        self._names_length = False
+        self._held = bytearray()
         self._missing = 0
         self._is_skipping = False
+        self._is_too_large = False
+        """Whether the message that is skipped is still to be reported, with its head."""
+        if found is not None:
+            self._begin_again(found)
 
-    def feed(self, data: bytes, frames: list[Frame]) -> bytes | None:
-        """What is left of `data` where the peer turns out to speak in lines, else None."""
+    def feed(self, data: bytes, frames: list[Frame]) -> "tuple[_Lines, bytes] | None":
+        """Who takes the rest of `data`, and that rest, where the peer turns out to speak in lines."""
         position = 0
         while position < len(data):
             if self._missing:
                 position = self._take_body(data, position, frames)
                 continue
             position = self._take_line(data, position, frames)
-            if self._is_lost and self._line[:1] in (b"{", b"["):
-                return self._line + data[position:]
+            if self._speaks_in_lines():
+                return _Lines(self._limit), self._line + data[position:]
         return None
 
     def end(self) -> list[Frame]:
+        if self._is_too_large:
+            return [_too_large(self._limit, bytes(self._held))]
         if self._missing and not self._is_skipping:
             return [FramingFault(FaultKind.CUT_SHORT, f"The input ended {self._missing} bytes before its message did.")]
         if self._length is not None or (self._line.strip(_BLANK) and not self._is_lost):
@@ -175,21 +202,32 @@ class _Headers:
     def _take_body(self, data: bytes, position: int, frames: list[Frame]) -> int:
         part = data[position : position + self._missing]
         self._missing -= len(part)
-        if not self._is_skipping:
-            self._parts.append(part)
-        if not self._missing:
-            if not self._is_skipping:
-                frames.append(b"".join(self._parts))
-            self._parts.clear()
-            self._is_skipping = False
+        if self._is_too_large:
+            self._take_head(part, frames)
+        elif self._is_skipping:
+            pass
+        elif self._missing:
+            self._held += part
+        else:
+            frames.append(bytes(self._held) + part if self._held else part)
+            self._held.clear()
         return position + len(part)
+
+    def _take_head(self, part: bytes, frames: list[Frame]) -> None:
+        """Report the message that is too large once its head is there."""
+        size = min(HEAD_BYTES, self._limit)
+        self._held += part[: size - len(self._held)]
+        if len(self._held) == size or not self._missing:
+            frames.append(_too_large(self._limit, bytes(self._held)))
+            self._held.clear()
+            self._is_too_large = False
 
     def _take_line(self, data: bytes, position: int, frames: list[Frame]) -> int:
         """Read to the end of the line or of `data`; a line that is not over, or that opens JSON, stays in `_line`."""
         end = data.find(b"\n", position)
         stop = len(data) if end < 0 else end + 1
         self._line = (self._line + data[position:stop]).lstrip(_BLANK if self._is_lost else b"")
-        if self._is_lost and self._line[:1] in (b"{", b"["):
+        if self._speaks_in_lines():
             return stop
         if end < 0:
             self._bound_line(frames)
@@ -197,6 +235,9 @@ class _Headers:
         line, self._line = self._line, b""
         self._take_header(line, frames)
         return stop
+
+    def _speaks_in_lines(self) -> bool:
+        return self._is_lost and not self._names_length and self._line[:1] in (b"{", b"[")
 
     def _bound_line(self, frames: list[Frame]) -> None:
         if len(self._line) > _MAX_HEADER_BYTES:
@@ -227,6 +268,7 @@ class _Headers:
             self._read_charset(value)
 
     def _read_length(self, value: bytes, frames: list[Frame]) -> None:
+        self._names_length = True
         if not value.isdigit() or len(value) > 15:
             self._lose("`Content-Length` is not a number of bytes.", frames)
         elif self._length not in (None, int(value)):
@@ -245,14 +287,13 @@ class _Headers:
             self._lose("A message has no `Content-Length` header.", frames)
             return
         self._forget_headers()
-        if length > self._limit:
-            fault = _too_large(self._limit)
-        if fault is not None:
+        self._missing = length
+        self._is_too_large = length > self._limit
+        self._is_skipping = self._is_too_large or fault is not None
+        if fault is not None and not self._is_too_large:
             frames.append(fault)
         elif length == 0:
             frames.append(b"")
-        self._missing = length
-        self._is_skipping = fault is not None and length > 0
 
     def _lose(self, detail: str, frames: list[Frame]) -> None:
         if not self._is_lost:
@@ -263,9 +304,13 @@ class _Headers:
     def _find_again(self, text: bytes) -> None:
         found = _LENGTH_AT_END.search(text)
         if found:
-            self._is_lost = False
-            self._length = int(found[1])
-            self._block_size = len(found[0])
+            self._begin_again(found)
+
+    def _begin_again(self, found: "re.Match[bytes]") -> None:
+        self._is_lost = False
+        self._names_length = True
+        self._length = int(found[1])
+        self._block_size = len(found[0])
 
     def _forget_headers(self) -> None:
         self._length = None
@@ -273,5 +318,6 @@ class _Headers:
         self._block_size = 0
 
 
-def _too_large(limit: int) -> FramingFault:
-    return FramingFault(FaultKind.TOO_LARGE, f"A message is larger than {limit} bytes; it was skipped.")
+def _too_large(limit: int, head: bytes) -> FramingFault:
+    detail = f"A message is larger than {limit} bytes; it was skipped."
+    return FramingFault(FaultKind.TOO_LARGE, detail, head[: min(HEAD_BYTES, limit)])

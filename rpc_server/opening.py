@@ -4,19 +4,22 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import anyio
 from platformdirs import user_state_path
 
+import mthds_rpc_start
 from orchestrators.contract import PluginContext, PluginFault, SettingFault
 from orchestrators.discovery import load_plugins
 from orchestrators.pool import EnginePool, PoolSettings
 from orchestrators.registrar import PluginOrigin
 from orchestrators.registries import ContextFactory, Plugins
+from rpc_server.background import Background
 from rpc_server.config import Settings, as_arguments, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
@@ -25,7 +28,7 @@ from rpc_server.workspace.paths import Root
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
 
-_WORKER = (sys.executable, "-P", "-m", "rpc_server.cli", "worker", "--until-stdin-ends")
+_WORKER = (*mthds_rpc_start.command("rpc_server.cli"), "worker", "--until-stdin-ends")
 
 _RESUME_AFTER_S = 1.0
 logger = logging.getLogger(__name__)
@@ -67,8 +70,9 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
         for origin in plugins.origins:
             documents[origin.name] = _plugin_document(plugins, origin, settings)
             redactor.learn(documents[origin.name].values)
-        left_running = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(left_running.cancel_scope.cancel)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        left_running = Background(tasks)
         if role == "server":
             left_running.start_soon(_resume, plugins, settings.orchestration_mode)
         yield Services(
@@ -123,7 +127,13 @@ def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> P
         max_memory_mb=settings.engine.max_memory_mb,
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
-        report=lambda line: print(redactor.text(line), file=sys.stderr),  # noqa: T201
+        report=partial(_report, redactor),
         redact=redactor.json,
         safe_cut=redactor.safe_cut,
     )
+
+
+def _report(redactor: Redactor, line: str) -> None:
+    """Pass on what an engine printed; a stderr that cannot be written costs the line, and never stops the engine."""
+    with suppress(OSError, ValueError):
+        print(redactor.text(line), file=sys.stderr)  # noqa: T201

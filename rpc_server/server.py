@@ -14,11 +14,12 @@ from rpc_server.config import Flags, Settings, load_settings
 from rpc_server.connection import serve_connection
 from rpc_server.dispatch import Dispatcher
 from rpc_server.documents import ConfigurationFault
+from rpc_server.exception_groups import first_of
 from rpc_server.mcp.face import McpFace
 from rpc_server.methods.table import wire_methods
 from rpc_server.peer import Peer
 from rpc_server.redaction import RedactingFormatter, Redactor
-from rpc_server.signals import stop_on_signal, stop_when_orphaned
+from rpc_server.signals import stop_on_signal, stop_when_dead, stop_when_orphaned
 from rpc_server.stdio import ProtocolFds
 from rpc_server.streams import open_streams
 
@@ -26,35 +27,36 @@ if TYPE_CHECKING:
     from rpc_server.methods.services import Services
     from schemas.problem import ProblemError
 
+logger = logging.getLogger(__name__)
 
-def main_serve(flags: Flags, fds: ProtocolFds) -> int:
-    """Serve the peer behind `fds` until it is done; returns the exit status.
 
-    Raises `ConfigurationFault`, also for a broken plugin, once everything that was started has ended.
+def main_serve(flags: Flags, fds: ProtocolFds, client_pid: int | None = None) -> int:
+    """Serve the peer behind `fds` until it is done, or the process `client_pid` has died; returns the exit status.
+
+    Raises `ConfigurationFault`, perhaps in a group, also for a broken plugin, once everything that was started has
+    ended.
     """
     settings = load_settings(flags)
     redactor = Redactor({**os.environ, **settings.environment})
     log_to_stderr(redactor)
     _tell_of_untrusted(settings)
-    try:
-        return anyio.run(_serve, fds, settings, redactor)
-    except* ConfigurationFault as group:
-        fault = first_fault(group)
-        raise fault from None
+    return anyio.run(_serve, fds, settings, redactor, client_pid)
 
 
-async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor) -> int:
+async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor, client_pid: int | None) -> int:
     stop = anyio.Event()
     async with open_streams(fds, settings.limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
         tasks.start_soon(stop_when_orphaned, stop)
+        if client_pid is not None:
+            tasks.start_soon(stop_when_dead, stop, client_pid)
         late = LateServices(settings, redactor)
         peer = Peer()
         mcp = McpFace(peer, redactor, late)
         methods = wire_methods(late.ready, settings.orchestration_mode)
         dispatcher = Dispatcher({**methods, **mcp.methods()}, late.map_error)
         tasks.start_soon(late.keep)
-        status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop, peer)
+        status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop, peer, mcp.refuse_batch)
         tasks.cancel_scope.cancel()
     return status
 
@@ -66,12 +68,14 @@ class LateServices:
         self._settings = settings
         self._redactor = redactor
         self._services: Services | None = None
+        self._failure: Exception | None = None
         self._opened = anyio.Event()
 
     async def ready(self) -> "Services":
-        """The services, once they are there."""
+        """The services, once they are there. Raises RuntimeError where they could not be opened, or have failed."""
         await self._opened.wait()
-        assert self._services is not None
+        if self._services is None:
+            raise RuntimeError("the server's services have failed") from self._failure
         return self._services
 
     def map_error(self, error: BaseException) -> "ProblemError | None":
@@ -79,9 +83,23 @@ class LateServices:
         return None if self._services is None else self._services.plugins.errors.map(error)
 
     async def keep(self) -> None:
-        """Open the services and hold them until cancelled. Raises `ConfigurationFault`."""
+        """Open the services and hold them until cancelled. Raises `ConfigurationFault`, perhaps in a group.
+
+        Where anything else fails, what needs no services is still answered.
+        """
         # The first message, which is often there already, is answered before anything else is loaded.
         await checkpoint()
+        try:
+            await self._hold()
+        except Exception as error:
+            if first_of(error, ConfigurationFault) is not None:
+                raise
+            logger.exception("The server's services have failed; only calls that need none are served.")
+            self._failure = error
+            self._services = None
+            self._opened.set()
+
+    async def _hold(self) -> None:
         opening = await to_thread.run_sync(import_module, "rpc_server.opening")
         async with opening.open_services(self._settings, self._redactor) as self._services:
             self._opened.set()
@@ -92,12 +110,6 @@ def _tell_of_untrusted(settings: Settings) -> None:
     notice = settings.project and settings.project.notice
     if notice:
         sys.stderr.write(f"mthds-rpc: {notice}\n")
-
-
-def first_fault(group: BaseExceptionGroup[ConfigurationFault]) -> ConfigurationFault:
-    """One of the faults in a group of nothing else."""
-    inner = group.exceptions[0]
-    return first_fault(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def log_to_stderr(redactor: Redactor) -> None:

@@ -6,7 +6,9 @@ Imports nothing that could print: it runs before everything else.
 import fcntl
 import os
 import sys
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
+
+from rpc_server.line_writer import LineWriter, text_stream
 
 
 class ProtocolFds(NamedTuple):
@@ -30,7 +32,7 @@ def take_protocol_fds() -> ProtocolFds:
     finally:
         if null > 2:
             os.close(null)
-    _renew_standard_streams()
+    renew_standard_streams()
     return fds
 
 
@@ -46,11 +48,8 @@ def _open_if_closed(fd: int, null: int) -> None:
         os.dup2(null, fd)
 
 
-def _renew_standard_streams() -> None:
-    """Let a print of any text reach stderr, line by line, whatever the locale and whatever the streams were before."""
-    sys.stdout = _text_writer(1)
-    sys.stderr = _text_writer(2)
-
-
-def _text_writer(fd: int) -> TextIO:
-    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+def renew_standard_streams() -> None:
+    """Let a print of any text reach stderr, line by line, whatever the locale; no print waits or fails."""
+    writer = LineWriter(2)
+    sys.stdout = text_stream(writer, 1)
+    sys.stderr = text_stream(writer, 2)

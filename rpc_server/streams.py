@@ -111,7 +111,12 @@ class OutputStream:
 
     async def watch_reader(self) -> None:
         """Notice that the reader is gone even while there is nothing to write, where the system can tell."""
-        if await self._descriptor.reader_is_gone():
+        try:
+            is_gone = await self._descriptor.reader_is_gone()
+        except OSError as error:
+            logger.info("whether the reader is gone cannot be watched: %s", error)
+            return
+        if is_gone:
             self._drop_all()
 
     def _release(self) -> None:

@@ -28,7 +28,7 @@ def trusted_projects() -> list[Path]:
         return sorted(Path(item) for item in document["trusted"])
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigurationFault(path, "the list of trusted projects cannot be read; remove the file") from error
 
 

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
 
+from orchestrators.contract import BackgroundTasks
 from orchestrators.dbos import reading
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.reading import Standing
@@ -29,7 +29,7 @@ class _Waiter:
 class Changes:
     """The waiting of one process. `tasks` holds the looking."""
 
-    def __init__(self, database: Database, tasks: TaskGroup) -> None:
+    def __init__(self, database: Database, tasks: BackgroundTasks) -> None:
         self._database = database
         self._tasks = tasks
         self._waiters: set[_Waiter] = set()

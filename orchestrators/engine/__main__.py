@@ -1,4 +1,4 @@
-"""`python -P -m orchestrators.engine CHANNEL_FD LIFE_FD`: started by a pool, never by hand."""
+"""An engine, begun with the numbers of two descriptors, CHANNEL_FD and LIFE_FD: by a pool, never by hand."""
 
 import sys
 

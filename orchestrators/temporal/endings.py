@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.service import RPCError, RPCStatusCode
 
+from orchestrators.contract import BackgroundTasks
 from orchestrators.temporal.connection import Connection
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class _Awaited:
 class Endings:
     """The waiting of one process. `tasks` holds the long polls."""
 
-    def __init__(self, connection: Connection, tasks: TaskGroup) -> None:
+    def __init__(self, connection: Connection, tasks: BackgroundTasks) -> None:
         self._connection = connection
         self._tasks = tasks
         self._awaited: dict[str, _Awaited] = {}

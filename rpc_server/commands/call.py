@@ -11,6 +11,7 @@ from rpc_server.commands.call_params import ArgumentError, params_of
 from rpc_server.commands.client import Client, Progress, ServerEnded
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.config import Flags, as_arguments, workspace_of
+from rpc_server.json_text import utf_8
 from rpc_server.projects import project_root
 
 _DESCRIPTION = """\
@@ -178,6 +179,6 @@ def _print_output(output: Any) -> None:
     from rpc_server.commands.output import print_json
 
     if isinstance(output, dict) and output.keys() == {"text"}:
-        print(output["text"])
+        print(utf_8(str(output["text"])).decode())
     else:
         print_json(output)

@@ -18,6 +18,7 @@ from rpc_server.commands.client import ServerEnded, call
 from rpc_server.commands.credentials import enabled_backends
 from rpc_server.config import Flags, Settings, as_arguments
 from rpc_server.documents import ConfigurationFault
+from rpc_server.exception_groups import first_of
 from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
 from rpc_server.workspace.scan import ScanBounds, scan_methods
@@ -139,7 +140,9 @@ def _kept_runs(settings: Settings) -> Iterator[Finding]:
 
     try:
         finding = anyio.run(look)
-    except* ConfigurationFault:
+    except (ConfigurationFault, BaseExceptionGroup) as error:
+        if first_of(error, ConfigurationFault) is None:
+            raise
         # The engine's server says it in full.
         finding = None
     if finding is not None:

@@ -3,9 +3,10 @@
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Self
+
+import mthds_rpc_start
 
 _END_S = 10.0
 
@@ -29,7 +30,7 @@ class Client:
         self._last_id = 0
         # A group of its own, so that Ctrl-C reaches us alone and the run is cancelled in order.
         self._server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rpc_server.cli", "serve", *arguments],
+            [*mthds_rpc_start.command("rpc_server.cli"), "serve", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rpc_server.documents import read_layer
 
-_PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+_PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
 
 
 @dataclass(frozen=True)

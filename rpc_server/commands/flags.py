@@ -1,7 +1,10 @@
 """The flags that set something, shared by the commands that read the settings."""
 
 import argparse
+import os
+from argparse import ArgumentTypeError
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from rpc_server.cli import EXIT_STATUSES
 from rpc_server.config import Flags
@@ -23,10 +26,10 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings, which win over every file")
     group.add_argument(
         "--workspace",
-        type=Path,
+        type=_folder,
         metavar="DIR",
-        help="the folder that paths are read from and that is searched for methods; else the working directory, unless"
-        " that is / or your home",
+        help="the folder that paths are read from and that is searched for methods, also as a file: URI; else the"
+        " working directory, unless that is / or your home",
     )
     group.add_argument("--orchestration-mode", metavar="MODE", help="where runs happen; `mthds-rpc plugins` lists them")
     group.add_argument(
@@ -59,6 +62,22 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a file of NAME=value lines, such as API keys; variables that are really set win; may be repeated",
     )
+
+
+def _folder(text: str) -> Path:
+    """A path, or the one that a `file:` URI names (RFC 8089), as editors give it."""
+    if text[:5].lower() != "file:":
+        return Path(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ArgumentTypeError(f"'{text}' is no URI") from None
+    path = os.fsdecode(unquote_to_bytes(parts.path))
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise ArgumentTypeError(f"'{text}' names another machine, '{parts.netloc}'")
+    if parts.query or parts.fragment or not path.startswith("/") or "\0" in path:
+        raise ArgumentTypeError(f"'{text}' names no folder of this machine; give one such as file:///home/me/project")
+    return Path(path)
 
 
 def flags_of(arguments: argparse.Namespace) -> Flags:

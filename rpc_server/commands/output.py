@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rpc_server.json_text import utf_8
+
 
 def print_json(value: Any) -> None:
     """Indented on a terminal, on one line elsewhere."""
@@ -12,7 +14,8 @@ def print_json(value: Any) -> None:
         text = json.dumps(value, indent=2, ensure_ascii=False)
     else:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(utf_8(text) + b"\n")
     sys.stdout.buffer.flush()
 
 

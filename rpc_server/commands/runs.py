@@ -16,13 +16,12 @@ from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.output import explain_error, print_json, table
 from rpc_server.config import load_settings
 from rpc_server.dispatch import Call
-from rpc_server.documents import ConfigurationFault
 from rpc_server.errors import problem_to_rpc_error
 from rpc_server.methods import runs as wire
 from rpc_server.methods.services import Services, mode_of_reading
 from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
-from rpc_server.server import first_fault, log_to_stderr
+from rpc_server.server import log_to_stderr
 from schemas.params import RUN_ID_PATTERN, RunRef, RunResultParams, RunsListParams, RunWatchParams
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunState
@@ -46,7 +45,7 @@ Action = Callable[[Services, argparse.Namespace], Awaitable[int]]
 
 
 def run(arguments: list[str]) -> int:
-    """Run one of the subcommands; the exit status. Raises `ConfigurationFault`."""
+    """Run one of the subcommands; the exit status. Raises `ConfigurationFault`, perhaps in a group."""
     options = _parser()
     chosen = options.parse_args(arguments)
     if (chosen.run_id is None) != (chosen.action in _WITHOUT_RUN):
@@ -62,11 +61,7 @@ def run(arguments: list[str]) -> int:
             except ProblemError as error:
                 return _refused(error)
 
-    try:
-        return anyio.run(act)
-    except* ConfigurationFault as group:
-        fault = first_fault(group)
-        raise fault from None
+    return anyio.run(act)
 
 
 def _parser() -> argparse.ArgumentParser:

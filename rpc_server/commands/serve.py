@@ -27,23 +27,42 @@ def run(arguments: list[str]) -> int:
         _parse(arguments)
     fds = take_protocol_fds()
     _hint(fds)
-    flags = _parse(arguments)
+    flags, client_pid = _parse(arguments)
     from rpc_server.server import main_serve
 
-    return main_serve(flags, fds)
+    return main_serve(flags, fds, client_pid)
 
 
-def _parse(arguments: list[str]) -> "Flags":
+def _parse(arguments: list[str]) -> "tuple[Flags, int | None]":
+    """The settings' flags, and the process that the server must not outlive."""
     from rpc_server.config import Flags
 
     if not arguments:
         # No parser for the usual case: it would cost a tenth of the time to the first answer.
-        return Flags()
+        return Flags(), None
     from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 
     serve = parser("serve", _DESCRIPTION)
+    # What vscode-languageclient adds by itself.
+    serve.add_argument("--stdio", action="store_true", help="the only way it speaks; editors say it all the same")
+    serve.add_argument(
+        "--clientProcessId",
+        "--client-process-id",
+        type=_pid,
+        metavar="PID",
+        help="the process that uses the server, which ends when that one has died",
+    )
     add_settings_flags(serve)
-    return flags_of(serve.parse_args(arguments))
+    chosen = serve.parse_args(arguments)
+    return flags_of(chosen), chosen.clientProcessId
+
+
+def _pid(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 2**31):
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"'{text}' is no process id")
+    return int(text)
 
 
 def _hint(fds: ProtocolFds) -> None:

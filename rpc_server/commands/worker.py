@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 
 import anyio
 from anyio.abc import TaskGroup
@@ -11,11 +10,13 @@ from anyio.abc import TaskGroup
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.config import Settings, load_settings
 from rpc_server.documents import ConfigurationFault
+from rpc_server.exception_groups import first_of
 from rpc_server.modes import no_such_mode
 from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
 from rpc_server.signals import stop_on_signal
+from rpc_server.stdio import renew_standard_streams
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\
@@ -28,29 +29,25 @@ A server whose configured mode is `dbos`, on SQLite, keeps workers of its own an
 
 
 def run(arguments: list[str]) -> int:
-    """Work until told to stop; the exit status. Raises `ConfigurationFault`."""
+    """Work until told to stop; the exit status. Raises `ConfigurationFault`, perhaps in a group."""
     options = parser("worker", _DESCRIPTION)
     options.add_argument("--until-stdin-ends", action="store_true", help=argparse.SUPPRESS)
     add_settings_flags(options)
     chosen = options.parse_args(arguments)
+    renew_standard_streams()
     settings = load_settings(flags_of(chosen))
     redactor = Redactor({**os.environ, **settings.environment})
     log_to_stderr(redactor)
-    failures: list[Exception] = []
     try:
         anyio.run(_work, settings, redactor, chosen.until_stdin_ends)
-    except* (ProblemError, ConfigurationFault) as group:
-        failures.extend(_leaves(group))
-    return _told(failures)
-
-
-def _told(failures: list[Exception]) -> int:
-    for failure in failures:
+    except (ProblemError, BaseExceptionGroup) as error:
+        failure = first_of(error, ProblemError)
         if not isinstance(failure, ProblemError):
-            raise failure
+            raise
         problem = failure.problem
         print(f"mthds-rpc: {problem.detail} [{problem.code}]\n  {problem.next_step.detail}", file=sys.stderr)
-    return 1 if failures else 0
+        return 1
+    return 0
 
 
 async def _work(settings: Settings, redactor: Redactor, until_stdin_ends: bool) -> None:
@@ -96,11 +93,3 @@ def _no_worker(mode: str, settings: Settings, workers: list[str], orchestrators:
         "--orchestration-mode",
         f"runs of the mode '{mode}' need no worker; modes with workers: {', '.join(workers) or 'none'}",
     )
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner

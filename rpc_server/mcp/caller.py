@@ -7,7 +7,6 @@ from typing import Any
 from orchestrators.features import McpFault
 from rpc_server.errors import INVALID_PARAMS
 from rpc_server.mcp.revisions import (
-    BATCHES,
     CLIENT_CAPABILITIES,
     LOG_LEVEL,
     LOG_LEVELS,
@@ -42,10 +41,6 @@ class Caller:
         """Whether the client declared an extension, by its full name."""
         extensions = self.capabilities.get("extensions")
         return isinstance(extensions, dict) and isinstance(extensions.get(name), dict)
-
-    @property
-    def takes_batches(self) -> bool:
-        return self.version in BATCHES
 
 
 def is_modern(params: Mapping[str, Any]) -> bool:

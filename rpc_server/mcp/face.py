@@ -17,7 +17,7 @@ from rpc_server.errors import INVALID_REQUEST, METHOD_NOT_FOUND
 from rpc_server.mcp import introduction
 from rpc_server.mcp.caller import Caller, Session, check_log_level, is_modern, legacy_caller, modern_caller, no_version
 from rpc_server.mcp.params import optional_object, required_text
-from rpc_server.mcp.revisions import LATEST_LEGACY
+from rpc_server.mcp.revisions import BATCHES, LATEST_LEGACY, MODERN
 from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
 
@@ -103,6 +103,13 @@ class McpFace:
         ]
         return {spec.name: spec for spec in specs}
 
+    def refuse_batch(self, values: list[Any]) -> str | None:
+        """Why a batch of `values` is not taken: by the version agreed on, or named in it, there are none; else None."""
+        version = self._session.version
+        if version is None or version in BATCHES:
+            version = MODERN[-1] if any(map(_is_modern_message, values)) else None
+        return None if version is None else f"Protocol version {version} has no batches; send messages singly."
+
     def _initialize(self, call: Call, params: Params) -> Any:
         if is_modern(params):
             raise _no_such_method("initialize")
@@ -163,8 +170,6 @@ class McpFace:
             caller = legacy_caller(params, self._session)
         if not offer.includes(caller):
             raise _no_such_method(call.method)
-        if call.in_batch and not caller.takes_batches:
-            raise McpFault(INVALID_REQUEST, f"Protocol version {caller.version} has no batches; send messages singly.")
         return caller
 
 
@@ -184,6 +189,11 @@ def _complete(result: dict[str, Any], caller: Caller) -> dict[str, Any]:
         return result
     meta = {**introduction.RESULT_META, **result.get("_meta", {})}
     return {"resultType": "complete", **result, "_meta": meta}
+
+
+def _is_modern_message(value: Any) -> bool:
+    params = value.get("params") if isinstance(value, dict) else None
+    return isinstance(params, dict) and is_modern(params)
 
 
 def _no_such_method(name: str) -> McpFault:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
+from orchestrators.contract import BackgroundTasks
 from orchestrators.pool import EnginePool
 from rpc_server import versions
-from rpc_server.mcp.method_problems import clash, inexpressible, invalid, too_slow, unexpected
+from rpc_server.mcp.left_out import clash, inexpressible, invalid, not_understood, too_slow, unexpected
 from rpc_server.mcp.method_roots import MethodRoot, tool_name
 from rpc_server.mcp.portable import Inexpressible, Schema, portable_input, portable_output
 from rpc_server.mcp.signature_cache import SignatureCache
@@ -141,7 +141,7 @@ class MethodIndex:
         ask: AskSignature,
         cache: SignatureCache,
         limits: IndexLimits,
-        tasks: TaskGroup,
+        tasks: BackgroundTasks,
         *,
         changed: Callable[[], None] = lambda: None,
         reserved: Collection[str] = (),
@@ -217,12 +217,13 @@ class MethodIndex:
             began = time.perf_counter()
             try:
                 await self._take_in()
+                shortest_pause_s = _SHORTEST_PAUSE_S
             except Exception:
-                logger.exception("a look at the methods failed; the next one follows")
-            finally:
-                look.set()
+                logger.exception("A look at the methods failed; the next one follows.")
+                shortest_pause_s = _RETRY_S
+            look.set()
             took = time.perf_counter() - began
-            with anyio.move_on_after(max(_SHORTEST_PAUSE_S, _PAUSES_PER_LOOK * took)):
+            with anyio.move_on_after(max(shortest_pause_s, _PAUSES_PER_LOOK * took)):
                 await self._wanted.wait()
 
     async def _take_in(self) -> None:
@@ -255,9 +256,8 @@ class MethodIndex:
     async def _read_and_release(self, path: str, found: _Found) -> None:
         try:
             await self._read(path, found)
-        except Exception:
-            logger.exception("the method %r is left out", path)
-            self._known[path] = _Known(found, problem=unexpected(path))
+        except Exception as error:  # noqa: BLE001 - one method is left out, not all of them
+            self._known[path] = _Known(found, problem=not_understood(path, error))
         finally:
             self._readers.release()
 
@@ -288,41 +288,47 @@ class MethodIndex:
             self._tasks.start_soon(self._learn, known, source, pipe_code, name=f"signature of {path}")
 
     async def _learn(self, known: _Known, source: MethodSource, pipe_code: str | None) -> None:
-        """Have an engine tell what a method takes and gives."""
-        async with self._limiter:
-            if self._known.get(known.found.path) is not known:
-                return
-            try:
-                with anyio.fail_after(self._limits.answer_s):
-                    signature = await self._ask(source, pipe_code)
-            except ProblemError as error:
-                self._fail(known, error.problem)
-            except TimeoutError:
-                self._fail(known, too_slow(known.found.path, self._limits.answer_s))
-            except Exception:
-                logger.exception("the method %r is left out", known.found.path)
-                self._fail(known, unexpected(known.found.path))
-            else:
-                self._settle(known, signature)
-                await anyio.to_thread.run_sync(self._cache.write, known.key, signature)
-        known.pending = False
-        self._rebuild()
-        self._answered.set()
-        self._answered = anyio.Event()
+        """Have an engine tell what a method takes and gives; those who wait for it go on, whatever comes of it."""
+        try:
+            async with self._limiter:
+                if self._known.get(known.found.path) is known:
+                    await self._ask_for(known, source, pipe_code)
+        finally:
+            known.pending = False
+            self._answered.set()
+            self._answered = anyio.Event()
+            self._rebuild()
+
+    async def _ask_for(self, known: _Known, source: MethodSource, pipe_code: str | None) -> None:
+        try:
+            with anyio.fail_after(self._limits.answer_s):
+                signature = await self._ask(source, pipe_code)
+        except ProblemError as error:
+            self._fail(known, error.problem)
+        except TimeoutError:
+            self._fail(known, too_slow(known.found.path, self._limits.answer_s))
+        except Exception as error:  # noqa: BLE001 - a problem of this method alone
+            self._fail(known, unexpected(known.found.path, error))
+        else:
+            self._settle(known, signature)
+            await anyio.to_thread.run_sync(self._cache.write, known.key, signature)
 
     def _settle(self, known: _Known, signature: MethodSignature) -> None:
-        entry, root = known.found.entry, known.found.root
         try:
-            inputs, original_keys = portable_input(signature.inputs)
+            known.method = self._indexed(known.found, signature)
         except Inexpressible as error:
             known.problem = inexpressible(known.found.path, error.reason)
-            return
-        known.method = IndexedMethod(
-            name=tool_name(root, entry.path, self._reserved),
-            path=known.found.path,
-            title=entry.name,
-            about=entry.description,
-            root=root,
+        except Exception as error:  # noqa: BLE001 - it may come from a cache, or from an engine of a newer release
+            known.problem = not_understood(known.found.path, error)
+
+    def _indexed(self, found: _Found, signature: MethodSignature) -> IndexedMethod:
+        inputs, original_keys = portable_input(signature.inputs)
+        return IndexedMethod(
+            name=tool_name(found.root, found.entry.path, self._reserved),
+            path=found.path,
+            title=found.entry.name,
+            about=found.entry.description,
+            root=found.root,
             signature=signature,
             inputs=inputs,
             original_keys=original_keys,
@@ -360,7 +366,10 @@ class MethodIndex:
         differs = self._told != self._methods
         self._told, self._told_at = self._methods, now
         if differs:
-            self.changed()
+            try:
+                self.changed()
+            except Exception:
+                logger.exception("A change of the methods could not be announced.")
 
 
 def _candidates(root: MethodRoot, scan: Scan) -> list[_Found]:

@@ -13,6 +13,7 @@ import anyio
 from pydantic import ValidationError
 
 from orchestrators.features import Kind, McpFault
+from rpc_server.background import Background
 from rpc_server.dispatch import Call
 from rpc_server.errors import INVALID_PARAMS
 from rpc_server.mcp import tasks
@@ -114,7 +115,8 @@ class Subscriptions:
         listener.notify("notifications/subscriptions/acknowledged", {"notifications": honoured})
         self._listeners.append(listener)
         try:
-            async with anyio.create_task_group() as following:
+            async with anyio.create_task_group() as tasks_of_call:
+                following = Background(tasks_of_call)
                 for uri in uris:
                     following.start_soon(self._tell_of, uri, listener.notify, anyio.CancelScope())
                 for task_id in task_ids:

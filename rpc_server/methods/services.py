@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyio.abc import TaskGroup
-
+from orchestrators.contract import BackgroundTasks
 from orchestrators.pool import EnginePool
 from orchestrators.registries import Plugins
 from rpc_server.config import Settings
@@ -22,7 +21,7 @@ class Services:
     plugins: Plugins
     state_dir: Path
     """The user's state directory of mthds-rpc; may not exist yet."""
-    left_running: TaskGroup
+    left_running: BackgroundTasks
     """Holds the runs whose caller has stopped waiting."""
 
 

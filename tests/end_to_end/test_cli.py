@@ -178,3 +178,32 @@ def test_a_reader_of_the_output_that_goes_away_is_no_failure_worth_a_word(tmp_pa
     )
 
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", ["--help", "version", "config --json", "serve --help", "call version"])
+def test_output_that_cannot_be_written_is_told_in_a_line(tmp_path: Path, arguments: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments.split()],
+            env=isolated_env(tmp_path),
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=PIPE,
+            text=True,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (1, "mthds-rpc: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_a_stream_that_is_closed_or_full_is_no_failure_of_a_command(tmp_path: Path, redirection: str) -> None:
+    if "full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("needs a device that is always full")
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, "config"]
+
+    done = subprocess.run(shell, env=isolated_env(tmp_path), capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")

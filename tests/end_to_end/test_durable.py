@@ -1,13 +1,15 @@
 """Runs in the mode `dbos` through the real server: kept, run by workers, found again by whoever asks."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from tests.support.bundles import GREETING, SEQUENCE
-from tests.support.cli import run_cli
+from tests.support.cli import COMMAND, run_cli
 from tests.support.client import RpcClient
 from tests.support.durable import (
     WAIT,
@@ -22,7 +24,7 @@ from tests.support.durable import (
     without_workers,
 )
 from tests.support.ledgers import Order, until, write_settings
-from tests.support.mthds_server import serve
+from tests.support.mthds_server import isolated_env, serve
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +253,20 @@ def test_kept_runs_are_listed_shown_followed_and_read_from_the_command_line(home
     assert [run["pipeline_run_id"] for run in page["runs"]] == [run_id]
 
 
+def test_a_reader_that_leaves_in_the_middle_of_a_watch_ends_it_quietly(home: Path, server: RpcClient) -> None:
+    run_id = start(server, {"mthds_contents": [SEQUENCE], "inputs": {"word": "hey"}})
+    output_of(server, run_id)
+    watch = [*COMMAND, "runs", "watch", run_id, "--json"]
+
+    with subprocess.Popen(watch, cwd=home, env=isolated_env(home), stdout=PIPE, stderr=PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+
+    assert (process.wait(), said) == (1, b"")
+
+
 def test_a_run_is_cancelled_from_the_command_line(home: Path, server: RpcClient, order: Order) -> None:
     run_id = start(server, order.params())
     until(lambda: order.has_begun, "the run to begin")
@@ -314,7 +330,8 @@ def test_an_id_that_no_run_can_have_is_refused_in_a_line_or_two(tmp_path: Path, 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\x00b", "\N{GRINNING FACE}"])
 def test_any_text_goes_through_a_durable_run(server: RpcClient, text: str) -> None:
-    assert server.result("execute", greeting(text))["output"] == {"text": f"Hello {text}"}
+    read = text.replace("\ud800", "\N{REPLACEMENT CHARACTER}")
+    assert server.result("execute", greeting(text))["output"] == {"text": f"Hello {read}"}
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,8 @@ def test_the_examples_of_the_specification(raw_server: RawServer, text: str, ans
     [
         ('{"method": "get_data", "id": 1}', [error(-32600, 1)]),
         ('{"jsonrpc": "1.0", "method": "get_data", "id": 1}', [error(-32600, 1)]),
-        ('{"jsonrpc": "2.0", "method": "get_data", "params": null, "id": 1}', [error(-32600, 1)]),
+        ('{"jsonrpc": "2.0", "method": "get_data", "params": null, "id": 1}', [result(["hello", 5], 1)]),
+        ('{"method": "get_data", "params": 5}', []),
         ('{"jsonrpc": "2.0", "method": "get_data", "id": true}', [error(-32600)]),
         ('{"jsonrpc": "2.0", "method": "get_data", "id": {"a": 1}}', [error(-32600)]),
         ('{"jsonrpc": "2.0", "method": "subtract", "params": [1], "id": 1}', [error(-32602, 1)]),
@@ -206,8 +207,8 @@ def test_a_large_call_arrives_whole(server: RpcClient) -> None:
     assert server.result("echo", {"value": text}) == {"value": text}
 
 
-def test_a_lone_surrogate_can_be_sent_and_comes_back(server: RpcClient) -> None:
-    assert server.result("echo", {"value": "\ud800"}) == {"value": "\ud800"}
+def test_a_lone_surrogate_comes_back_as_the_replacement_character(server: RpcClient) -> None:
+    assert server.result("echo", {"value": "\ud800"}) == {"value": "\N{REPLACEMENT CHARACTER}"}
 
 
 def test_shutdown_and_exit_end_the_server_with_status_0() -> None:

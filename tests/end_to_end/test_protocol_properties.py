@@ -69,14 +69,8 @@ def expected_of(message: Any) -> list[Any]:
         return []
     if not is_legal_id(message.get("id")):
         return [None]
-    params = message.get("params", {})
-    is_lenient = params is None and str(message.get("method")).startswith("$/")
-    is_request = (
-        message.get("jsonrpc") == "2.0"
-        and isinstance(message.get("method"), str)
-        and (isinstance(params, dict | list) or is_lenient)
-    )
-    return [] if is_request and "id" not in message else [message.get("id")]
+    is_notification = isinstance(message.get("method"), str) and "id" not in message
+    return [] if is_notification else [message.get("id")]
 
 
 def depth_of(value: Any) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.bundles import python_method
 from tests.support.client import TIMEOUT_S, RpcClient
 from tests.support.mthds_server import isolated_env
 from tests.support.wire_server import COMMAND, wire_server
@@ -104,7 +105,8 @@ def test_whatever_prints_reaches_stderr_and_not_the_stream() -> None:
     with wire_server() as server:
         server.result("noise")
 
-    assert server.stderr.split("\n") == ["printed \N{EM DASH}", "written to descriptor 1", "said by a child", ""]
+    lines = {"printed \N{EM DASH}", "written to descriptor 1", "said by a child"}
+    assert set(server.stderr.splitlines()) == lines
 
 
 def test_a_child_holds_none_of_the_peers_descriptors() -> None:
@@ -188,6 +190,83 @@ holder.wait()
             holder.kill()
 
 
+@pytest.mark.parametrize("flag", ["--clientProcessId={}", "--client-process-id={}"])
+def test_a_server_ends_with_the_process_that_an_editor_named(env: dict[str, str], flag: str) -> None:
+    with subprocess.Popen(["sleep", "600"]) as client:
+        command = [*WHOLE, "--stdio", flag.format(client.pid)]
+        pipe = subprocess.PIPE
+        with running(command, stdin=pipe, stdout=pipe, env=env) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(line("version", 1))
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == 1
+            client.kill()
+
+            assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_server_ends_where_the_process_that_an_editor_named_is_not_there(env: dict[str, str]) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+
+    with running([*WHOLE, f"--clientProcessId={ended.pid}"], stdin=subprocess.PIPE, env=env) as process:
+        assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "99999999999", "\N{DEVANAGARI DIGIT ONE}", ""])
+def test_what_is_no_process_id_is_refused(env: dict[str, str], text: str) -> None:
+    done = subprocess.run([*WHOLE, f"--clientProcessId={text}"], capture_output=True, env=env, timeout=TIMEOUT_S)
+
+    assert done.returncode == 2
+    assert b"is no process id" in done.stderr
+
+
+def _fill_stderr(process: subprocess.Popen[bytes]) -> None:
+    """Have the server log far more than a pipe takes."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for _ in range(200):
+        process.stdin.write(line("crash", 1, value="x" * 1000))
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["error"]["code"] == -32603
+
+
+@pytest.mark.parametrize("end", ["end of input", "signal", "reader gone"])
+def test_a_stderr_that_nobody_reads_holds_the_server_up_neither_at_work_nor_at_its_end(end: str) -> None:
+    pipe = subprocess.PIPE
+    with running(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        _fill_stderr(process)
+        if end == "reader gone":
+            process.stderr.close()
+            _fill_stderr(process)
+        if end == "signal":
+            process.terminate()
+        else:
+            process.stdin.close()
+
+        assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_method_that_prints_much_ends_though_nobody_reads_stderr(env: dict[str, str]) -> None:
+    pipe = subprocess.PIPE
+    body = "    import sys\n    for _ in range(3000):\n        print('x' * 99, flush=True)\n"
+    source = python_method(f"{body}        print('y' * 99, file=sys.stderr)\n    return TextContent(text=word)")
+    files = source.model_dump(mode="json")["files"]
+    call = line("execute", 1, files=files, inputs={"word": "done"})
+    with running([*WHOLE, "--allow-python"], stdin=pipe, stdout=pipe, stderr=pipe, env=env) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(call)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["result"]["output"] == {"text": "done"}
+        process.stdin.close()
+
+        assert process.wait(TIMEOUT_S) == 0
+
+
 @pytest.mark.parametrize(
     "locale",
     [
@@ -204,7 +283,7 @@ def test_text_is_utf_8_whatever_the_locale(tmp_path: Path, locale: dict[str, str
         assert server.result("echo", {"value": "é — 𝄞"}) == {"value": "é — 𝄞"}
         server.result("noise")
 
-    assert server.stderr.startswith("printed \N{EM DASH}\n")
+    assert "printed \N{EM DASH}" in server.stderr.splitlines()
 
 
 def test_the_root_as_working_directory_and_a_bare_environment_are_enough(tmp_path: Path) -> None:

@@ -100,3 +100,26 @@ def test_a_method_without_params_takes_none_but_meta() -> None:
     assert bind(None, (), {"_meta": {}}) is None
     assert "takes no params" in refusal(None, a=1).problem.detail
     assert "at most 0" in refusal(None, 1).problem.detail
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"include": [1] * 1_000_000},
+        {"include": "[" + "1," * 1_000_000 + "1]"},
+        {"files": dict.fromkeys(map(str, range(1_000_000)), 1)},
+        {"dependencies": {"a": dict.fromkeys(map(str, range(1_000_000)), 1)}},
+    ],
+)
+def test_more_members_than_anything_needs_are_refused_in_one_sentence(params: dict[str, Any]) -> None:
+    with pytest.raises(ProblemError) as refused:
+        bind(ExecuteParams, (), params)
+
+    assert refused.value.problem.code == "request.invalid"
+    assert "has more than 20000 members" in refused.value.problem.detail
+
+
+def test_inputs_may_have_any_number_of_members() -> None:
+    bound = bind(ExecuteParams, (), {"inputs": dict.fromkeys(map(str, range(100_000)), [1])})
+
+    assert isinstance(bound, ExecuteParams)

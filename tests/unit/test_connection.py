@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from orchestrators.features import McpFault
 from rpc_server.connection import Limits, serve_connection
 from rpc_server.dispatch import Call, Dispatcher, MethodSpec, method_table
 from rpc_server.redaction import Redactor
@@ -46,6 +47,8 @@ class World:
             "big": self._big,
             "not_json": self._not_json,
             "leak": self._leak,
+            "odd_error": self._odd_error,
+            "odd_error_later": self._odd_error_later,
         }
         return Dispatcher(
             method_table(
@@ -91,6 +94,12 @@ class World:
 
     def _not_json(self, call: Call, params: TextParams) -> Any:
         return {"value": object()}
+
+    def _odd_error(self, call: Call, params: TextParams) -> Any:
+        raise McpFault(-32000, "It failed.", {"value": object()})
+
+    async def _odd_error_later(self, call: Call, params: TextParams) -> Any:
+        return self._odd_error(call, params)
 
     def _leak(self, call: Call, params: TextParams) -> Any:
         raise problem_error("run.failed", "Failed", f"Refused: {params.text}.", next_step=("retry", "Again."))
@@ -400,6 +409,21 @@ async def test_a_result_that_is_no_json_is_an_error_and_not_silence(world: World
         assert (await peer.receive())["error"]["data"]["code"] == "runtime.unexpected"
 
 
+@pytest.mark.parametrize("method", ["odd_error", "odd_error_later"])
+@pytest.mark.parametrize("in_batch", [False, True])
+async def test_an_error_that_json_cannot_hold_is_an_unexpected_failure_of_one_call(
+    world: World, method: str, in_batch: bool
+) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": method}
+    async with connected(world) as peer:
+        peer.send([call] if in_batch else call)
+        answer = await peer.receive()
+        peer.call(2, "echo", "next")
+
+        assert code_of(answer[0] if in_batch else answer) == -32603
+        assert (await peer.receive())["result"] == "next"
+
+
 async def test_a_secret_is_masked_in_errors_and_progress_but_not_in_results(world: World) -> None:
     async with connected(world, {"API_KEY": "sk-12345678"}) as peer:
         peer.call(1, "leak", "sk-12345678")
@@ -515,11 +539,13 @@ async def test_a_call_that_will_not_stop_is_answered_without_it(world: World) ->
 async def test_a_message_over_the_limit_is_refused_and_the_next_is_answered(world: World) -> None:
     async with connected(world, max_message_bytes=1000) as peer:
         peer.call(1, "echo", "x" * 5000)
+        peer.writer.write(b"x" * 5000 + b"\n")
         peer.call(2, "echo", "short")
 
-        refused, answer = await peer.receive(), await peer.receive()
+        refused, unknown, answer = [await peer.receive() for _ in range(3)]
 
-    assert (refused["id"], code_of(refused), refused["error"]["data"]["code"]) == (None, -32600, "request.too_large")
+    assert (refused["id"], code_of(refused), refused["error"]["data"]["code"]) == (1, -32600, "request.too_large")
+    assert (unknown["id"], code_of(unknown)) == (None, -32600)
     assert answer["result"] == "short"
 
 

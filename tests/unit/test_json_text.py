@@ -116,8 +116,28 @@ def test_what_is_written_is_one_line_of_utf_8_that_reads_as_the_same(value: Any)
     assert parse(text, 10) == value
 
 
-def test_a_lone_surrogate_can_be_written() -> None:
-    assert json.loads(encode(["\ud800", "é"])) == ["\ud800", "é"]
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("\ud800", "\N{REPLACEMENT CHARACTER}"),
+        ("a\udfff\udfffé", "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}é"),
+        ("\ud83d" + "\ude00", "\N{GRINNING FACE}"),
+        ("\ude00\ud83d𝄞", "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}𝄞"),
+    ],
+)
+def test_a_lone_surrogate_is_written_as_the_replacement_character(text: str, read: str) -> None:
+    written = encode({text: [text]})
+
+    assert json.loads(written) == {read: [read]}
+    assert b"\\u" not in written
+
+
+@given(st.text(alphabet=st.sampled_from('\x85\u2028\u2029\ud800é\\"a\r\n\x0b\x1c')))
+def test_what_is_written_is_one_line_to_every_host(text: str) -> None:
+    written = encode([text]).decode()
+
+    assert written.splitlines() == [written]
+    assert json.loads(written) == [text.replace("\ud800", "\N{REPLACEMENT CHARACTER}")]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])

@@ -41,6 +41,8 @@ class Teller:
         self.asked.append(source.name)
         await self.may_answer.wait()
         text = "\n".join(str(entry) for entry in (source.files or {}).values())
+        if "# crash" in text:
+            raise RuntimeError("nobody foresaw this")
         if "# refused" in text:
             raise ProblemError(refusal("method.invalid"))
         if self.problem is not None:
@@ -171,6 +173,32 @@ async def test_a_change_of_a_file_beside_the_bundle_is_noticed(bench: Bench) -> 
 
         [method] = await index.current(LONG)
         assert list(method.inputs["properties"]) == ["other"]
+
+
+async def test_a_failure_that_nobody_foresaw_leaves_one_method_out_and_lets_those_who_wait_go_on(bench: Bench) -> None:
+    bench.write("a.mthds", "# crash")
+    bench.write("b.mthds")
+
+    async with bench.index() as index:
+        methods = await index.current(LONG)
+
+        assert index.is_complete
+    assert names(methods) == ["b_mthds"]
+    assert [(path, problem.code) for path, problem in index.problems] == [("a.mthds", "runtime.unexpected")]
+
+
+async def test_an_announcement_that_fails_does_not_end_the_watching(bench: Bench) -> None:
+    bench.write("a.mthds")
+
+    async with bench.index() as index:
+        await index.current(LONG)
+        index.changed = lambda: 1 / 0  # type: ignore[assignment, return-value]
+        bench.write("b.mthds")
+        await index.current(LONG)
+        index.changed = bench.announced.set
+        bench.write("c.mthds")
+
+        assert names(await index.current(LONG)) == ["a_mthds", "b_mthds", "c_mthds"]
 
 
 async def test_a_method_that_is_removed_is_gone(bench: Bench) -> None:

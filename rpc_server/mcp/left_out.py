@@ -1,10 +1,15 @@
-"""Why a method is not a tool of its own."""
+"""Why a method is not a tool of its own, as problems."""
+
+import logging
 
 from schemas.problem import NextStep, Problem
 from schemas.validation import ValidationVerdict
 
+logger = logging.getLogger(__name__)
+
 
 def invalid(verdict: ValidationVerdict) -> Problem:
+    """It does not validate."""
     faults = verdict.errors or []
     first = f": {faults[0].detail}" if faults else "."
     return Problem(
@@ -18,6 +23,7 @@ def invalid(verdict: ValidationVerdict) -> Problem:
 
 
 def inexpressible(path: str, reason: str) -> Problem:
+    """Its inputs have no portable schema, for `reason`."""
     return _left_out(
         "request.unsupported",
         f"The method '{path}' cannot be a tool of its own: {reason}.",
@@ -26,6 +32,7 @@ def inexpressible(path: str, reason: str) -> Problem:
 
 
 def clash(path: str, name: str) -> Problem:
+    """Another tool has its name."""
     return _left_out(
         "method.name_conflict",
         f"The method '{path}' cannot be a tool of its own: another tool has its name, '{name}'.",
@@ -34,6 +41,7 @@ def clash(path: str, name: str) -> Problem:
 
 
 def too_slow(path: str, limit: float) -> Problem:
+    """No engine told in time what it takes."""
     return _left_out(
         "runtime.unavailable",
         f"No engine told within {limit:g} seconds what the method '{path}' takes.",
@@ -41,11 +49,19 @@ def too_slow(path: str, limit: float) -> Problem:
     )
 
 
-def unexpected(path: str) -> Problem:
+def not_understood(path: str, error: Exception) -> Problem:
+    """Something in it raised what nobody foresaw; that is logged."""
+    logger.error("The method '%s' cannot be a tool.", path, exc_info=error)
+    return inexpressible(path, f"something in it is not understood ({type(error).__name__})")
+
+
+def unexpected(path: str, error: Exception) -> Problem:
+    """An engine's answer about it raised what nobody foresaw; that is logged, and it is asked again."""
+    logger.error("What the method '%s' takes cannot be found out.", path, exc_info=error)
     return _left_out(
         "runtime.unexpected",
-        f"The method '{path}' cannot be a tool of its own: looking at it failed.",
-        ("retry", "It is tried again by itself; the log of the server says what failed."),
+        f"The method '{path}' cannot be a tool of its own: something unexpected failed.",
+        ("report", "Report it with the lines of the server's stderr; run the method with the tool `execute`."),
     )
 
 
