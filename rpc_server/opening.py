@@ -21,6 +21,7 @@ from rpc_server.config import Settings, as_arguments, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
 from rpc_server.redaction import Redactor
+from rpc_server.state_folder import check_state
 from rpc_server.workspace.paths import Root
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
@@ -42,6 +43,7 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
     which needs none. Raises `ConfigurationFault`.
     """
     state_dir = user_state_path("mthds-rpc", appauthor=False)
+    check_state(state_dir)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
         if role != "reader":
