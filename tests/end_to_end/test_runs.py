@@ -1,7 +1,7 @@
 """`execute`, `start` and `runs/*` on `direct`, through the real server."""
 
-from collections.abc import Iterator
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
