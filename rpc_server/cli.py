@@ -58,8 +58,10 @@ def entry() -> None:
         status = main()
     except SystemExit as end:
         status = _status_of(end)
-    except BaseException:  # noqa: BLE001 - told as the interpreter would tell it
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # noqa: BLE001 - told as the interpreter would tell it
+        import traceback
+
+        print(_masked("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr)
         status = 1
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -92,9 +94,18 @@ def _run(module: str, arguments: list[str]) -> int:
         fault = _configuration_fault(error)
         if fault is None:
             raise
-        print(f"mthds-rpc: {fault}", file=sys.stderr)
+        print(_masked(f"mthds-rpc: {fault}"), file=sys.stderr)
         return 78
     return int(status)
+
+
+def _masked(text: str) -> str:
+    """What went wrong, without the secrets of the environment."""
+    import os
+
+    from rpc_server.redaction import Redactor
+
+    return Redactor(os.environ).line(text)
 
 
 def _configuration_fault(error: Exception) -> Exception | None:

@@ -247,8 +247,10 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def shortened(text: str) -> str:
-    """Enough of a caller's text to recognise it by."""
-    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    """Enough of a caller's text to recognise it by, fit to be shown."""
+    from rpc_server.shown_text import fit_line
+
+    return fit_line(text, _LONGEST_NAME)
 
 
 def _error(

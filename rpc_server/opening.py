@@ -121,7 +121,7 @@ def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> P
         boot_timeout_s=settings.engine.boot_timeout_s,
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
-        report=lambda line: print(redactor.text(line), file=sys.stderr),  # noqa: T201
+        report=lambda line: print(redactor.line(line), file=sys.stderr),  # noqa: T201
         redact=redactor.json,
         safe_cut=redactor.safe_cut,
     )

@@ -175,9 +175,9 @@ def _report(chosen: argparse.Namespace, response: Mapping[str, Any]) -> int:
 
 
 def _print_output(output: Any) -> None:
-    from rpc_server.commands.output import print_json
+    from rpc_server.commands.output import print_json, print_text
 
-    if isinstance(output, dict) and output.keys() == {"text"}:
-        print(output["text"])
+    if isinstance(output, dict) and output.keys() == {"text"} and isinstance(output["text"], str):
+        print_text(output["text"])
     else:
         print_json(output)

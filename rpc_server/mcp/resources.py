@@ -20,6 +20,7 @@ from rpc_server.mcp.run_results import PAGE_URI
 from rpc_server.mcp.run_uris import run_part, run_uri
 from rpc_server.methods import runs
 from rpc_server.methods.services import Services
+from rpc_server.shown_text import fit_line, fit_text
 from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
@@ -69,10 +70,10 @@ class MethodResources(Features):
         return [
             {
                 "uri": _METHODS + quote(method.path),
-                "name": method.name,
-                "title": method.name,
+                "name": fit_line(method.name),
+                "title": fit_line(method.name),
                 "mimeType": _SOURCE_TYPE,
-                **({"description": method.description} if method.description else {}),
+                **({"description": fit_text(method.description)} if method.description else {}),
             }
             for method in listed.methods
         ]
@@ -182,7 +183,7 @@ class RunResources(Features):
 
     def _listed(self, run_id: str) -> list[Json]:
         return [
-            {"uri": f"{run_uri(run_id)}/artifacts/{quote(name)}", "name": name, "mimeType": _type_of(name)}
+            {"uri": f"{run_uri(run_id)}/artifacts/{quote(name)}", "name": fit_line(name), "mimeType": _type_of(name)}
             for name in self._files_of(run_id)
         ]
 

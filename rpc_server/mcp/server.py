@@ -18,6 +18,7 @@ from rpc_server.mcp.subscriptions import Subscriptions
 from rpc_server.mcp.task_methods import TaskMethods
 from rpc_server.mcp.tool_results import problem_result
 from rpc_server.redaction import Redactor
+from rpc_server.shown_text import is_fit
 
 Json = dict[str, Any]
 Method = Callable[[Call, Caller, Json], Awaitable[Json]]
@@ -120,7 +121,8 @@ class McpServer:
         ref, argument = required_object(params, "ref"), required_object(params, "argument")
         given = optional_object(optional_object(params, "context"), "arguments")
         name, value = required_text(argument, "name"), required_text(argument, "value")
-        found = await self._catalog.complete(ref, name, value, given)
+        # A name that cannot be shown as it is cannot be chosen.
+        found = [text for text in await self._catalog.complete(ref, name, value, given) if is_fit(text)]
         values = found[:_MOST_COMPLETIONS]
         return {"completion": {"values": values, "total": len(found), "hasMore": len(found) > len(values)}}
 
