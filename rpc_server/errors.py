@@ -103,7 +103,18 @@ def to_rpc_error(error: BaseException, mapping: ErrorMapping | None = None) -> R
         known = cause if isinstance(cause, ProblemError) else mapping(cause) if mapping is not None else None
         if known is not None:
             return problem_to_rpc_error(known.problem, known.rpc_code)
-    return unexpected(error)
+    return _of_system(error) or unexpected(error)
+
+
+def _of_system(error: BaseException) -> RpcError | None:
+    from orchestrators.system_problems import system_problem
+
+    for cause in _leaves(error):
+        problem = system_problem(cause)
+        if problem is not None:
+            logger.warning("a call failed for a reason of this machine: %s", cause)
+            return problem_to_rpc_error(problem)
+    return None
 
 
 def problem_to_rpc_error(problem: "Problem", rpc_code: int | None = None) -> RpcError:

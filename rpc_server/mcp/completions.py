@@ -45,6 +45,6 @@ class Completions:
 def _pipes_of(text: str) -> list[str]:
     try:
         pipes = tomli.loads(text).get("pipe")
-    except tomli.TOMLDecodeError:
+    except (tomli.TOMLDecodeError, RecursionError):
         return []
     return list(pipes) if isinstance(pipes, dict) else []

@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from importlib import resources as package_files
@@ -21,7 +22,7 @@ from rpc_server.mcp.run_uris import run_part, run_uri
 from rpc_server.methods import runs
 from rpc_server.methods.services import Services
 from rpc_server.shown_text import fit_line, fit_text
-from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
+from schemas.params import RUN_ID_PATTERN, ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
 from schemas.validation import ValidationVerdict
@@ -188,6 +189,8 @@ class RunResources(Features):
         ]
 
     def _files_of(self, run_id: str) -> list[str]:
+        if not re.fullmatch(RUN_ID_PATTERN, run_id):
+            return []
         directory = self._artifacts / run_id
         if not directory.resolve().is_relative_to(self._artifacts.resolve()):
             return []
