@@ -1,5 +1,6 @@
 """Folders and files for this user alone, whatever the umask, and none that somebody else could have prepared."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -11,7 +12,7 @@ class NotPrivate(PermissionError):
     """A folder or file that another user owns or may write to."""
 
     def __init__(self, path: Path, reason: str, remedy: str) -> None:
-        super().__init__(f"{path}: {reason}; {remedy}")
+        super().__init__(errno.EPERM, f"it {reason}; {remedy}", str(path))
         self.path = path
         self.reason = reason
         """A clause such as `belongs to another user`."""
@@ -37,6 +38,8 @@ def private_folder(folder: Path, within: Path) -> Path:
     make_private(folder)
     for one in (within, *reversed([above for above in folder.parents if within in above.parents]), folder):
         check_private(one)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     return folder
 
 

@@ -45,7 +45,10 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
     state_dir = user_state_path("mthds-rpc", appauthor=False)
     check_state(state_dir)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
+        try:
+            pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
+        except OSError as error:
+            raise ConfigurationFault("TMPDIR", f"no temporary folder can be made: {error.strerror}") from error
         if role != "reader":
             pool.prestart()
         documents: dict[str, Document] = {}

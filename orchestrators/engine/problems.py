@@ -15,8 +15,10 @@ logger = logging.getLogger(__name__)
 TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
 """What Python raises where a template, a concept or an array nests deeper than it can follow or compile."""
 
+
 TOO_DEEP_DETAIL = "its templates, concepts or values nest deeper than the runtime can follow."
-_UNEXPECTED = "runtime.unexpected"
+_VAGUE = ("runtime.unexpected", "runtime.misconfigured")
+"""What Pipelex says where it does not know whose fault it is, or does not tell what to do."""
 
 
 def caller_problem(problem: PipelexProblem) -> Problem:
@@ -30,13 +32,14 @@ def problem_of(error: Exception, run_id: str | None = None) -> Problem:
         return error.problem
     if isinstance(error, PipelexError):
         document = error.to_problem(view=ProblemView.CALLER, pipeline_run_id=run_id)
-        if document.code != _UNEXPECTED:
+        if document.code not in _VAGUE:
             return Problem.model_validate(document.as_wire())
     else:
         document = caller_view_of(problem=failure_problem(error=error))
     known = _known(error)
     if known is None:
-        logger.error("an engine operation failed unexpectedly", exc_info=error)
+        if document.code == "runtime.unexpected":
+            logger.error("an engine operation failed unexpectedly", exc_info=error)
         return Problem.model_validate(document.as_wire())
     logger.warning("an engine operation failed: %s", error)
     return known if run_id is None else known.model_copy(update={"pipeline_run_id": run_id})
