@@ -5,6 +5,7 @@ checked when it is read, so that what comes out is what went in.
 """
 
 import hashlib
+import os
 import re
 import uuid
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from typing import Any
 
 import fsspec
 
+from orchestrators.private_files import make_private
 from schemas.params import RUN_ID_PATTERN
 from schemas.problem import ProblemError, problem_error
 
@@ -26,7 +28,7 @@ class ArtifactStore:
         self._files, self._root = fsspec.core.url_to_fs(url)
         self._is_folder = "file" in _protocols(self._files)
         if self._is_folder:
-            _make_folder(Path(self._root))
+            make_private(Path(self._root))
 
     def put(self, run_id: str, content: bytes) -> str:
         """Keep content; its digest, which `get` wants."""
@@ -70,7 +72,7 @@ class ArtifactStore:
                 if ".." in inside.parts or (self._is_folder and Path(name).is_symlink()):
                     continue
                 if not target.exists():
-                    _make_folder(target.parent)
+                    make_private(target.parent)
                     _write_whole(target, self._files.cat_file(name))
         except OSError as error:
             raise _unusable(error) from error
@@ -91,27 +93,25 @@ class ArtifactStore:
 
     def _write(self, path: str, content: bytes) -> None:
         if self._is_folder:
-            _make_folder(Path(path).parent)
+            make_private(Path(path).parent)
             _write_whole(Path(path), content)
         else:
             self._files.pipe_file(path, content)
-
-
-def _make_folder(path: Path) -> None:
-    """A folder, and those above it that are missing, for this user alone."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     """All of it or nothing, also where two write the same at once."""
     part = path.with_name(f".{uuid.uuid4().hex}")
     try:
-        part.write_bytes(content)
+        with open(part, "xb", opener=_private) as file:
+            file.write(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _protocols(files: Any) -> tuple[str, ...]:

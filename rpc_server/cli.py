@@ -96,9 +96,11 @@ def _status_of(error: BaseException) -> int:
             print(f"mthds-rpc: the output cannot be written: {known}", file=sys.stderr)
         return 1
     if isinstance(known, ConfigurationFault):
-        print(f"mthds-rpc: {known}", file=sys.stderr)
+        print(_masked(f"mthds-rpc: {known}"), file=sys.stderr)
         return 78
-    sys.excepthook(type(error), error, error.__traceback__)
+    import traceback
+
+    print(_masked("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr)
     return 1
 
 
@@ -113,6 +115,15 @@ def _run(module: str, arguments: list[str]) -> int:
     from importlib import import_module
 
     return int(import_module(module).run(arguments))
+
+
+def _masked(text: str) -> str:
+    """What went wrong, without the secrets of the environment."""
+    import os
+
+    from rpc_server.redaction import Redactor
+
+    return Redactor(os.environ).line(text)
 
 
 def _help() -> str:

@@ -72,6 +72,7 @@ COMMON_ERRORS = (
     "request.not_found",
     "request.invalid",
     "run.cancelled",
+    "runtime.misconfigured",
     "runtime.unavailable",
     "runtime.unexpected",
 )
@@ -104,7 +105,32 @@ def to_rpc_error(error: BaseException, mapping: ErrorMapping | None = None) -> R
         known = cause if isinstance(cause, ProblemError) else mapping(cause) if mapping is not None else None
         if known is not None:
             return problem_to_rpc_error(known.problem, known.rpc_code)
-    return unexpected(error)
+    return _of_surroundings(error) or unexpected(error)
+
+
+def _no_text() -> RpcError:
+    """Something in the request is a string of JSON, and yet no text: half a surrogate pair."""
+    return _error(
+        INVALID_PARAMS,
+        "request.invalid",
+        "The params do not match the method",
+        "A string in the params, or the name of a member, holds half of a surrogate pair, which is no text.",
+        ("change_input", "Send whole characters, then send the request again."),
+    )
+
+
+def _of_surroundings(error: BaseException) -> RpcError | None:
+    """What the request or this machine is at fault for, though nothing says so."""
+    from orchestrators.system_problems import system_problem
+
+    for cause in leaves(error):
+        if isinstance(cause, UnicodeEncodeError):
+            return _no_text()
+        problem = system_problem(cause)
+        if problem is not None:
+            logger.warning("a call failed for a reason of this machine: %s", cause)
+            return problem_to_rpc_error(problem)
+    return None
 
 
 def problem_to_rpc_error(problem: "Problem", rpc_code: int | None = None) -> RpcError:
@@ -248,8 +274,10 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def shortened(text: str) -> str:
-    """Enough of a caller's text to recognise it by."""
-    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    """Enough of a caller's text to recognise it by, fit to be shown."""
+    from rpc_server.shown_text import fit_line
+
+    return fit_line(text, _LONGEST_NAME)
 
 
 def _error(

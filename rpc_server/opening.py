@@ -24,6 +24,7 @@ from rpc_server.config import Settings, as_arguments, load_plugin_settings
 from rpc_server.documents import ConfigurationFault, Document
 from rpc_server.methods.services import Services
 from rpc_server.redaction import Redactor
+from rpc_server.state_folder import check_state
 from rpc_server.workspace.paths import Root
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
@@ -45,8 +46,12 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
     which needs none. Raises `ConfigurationFault`.
     """
     state_dir = user_state_path("mthds-rpc", appauthor=False)
+    check_state(state_dir)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
+        try:
+            pool = await stack.enter_async_context(EnginePool.open(_pool_settings(settings, redactor, state_dir)))
+        except OSError as error:
+            raise ConfigurationFault("TMPDIR", f"no temporary folder can be made: {error.strerror}") from error
         if role != "reader":
             pool.prestart()
         documents: dict[str, Document] = {}
@@ -136,4 +141,4 @@ def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> P
 def _report(redactor: Redactor, line: str) -> None:
     """Pass on what an engine printed; a stderr that cannot be written costs the line, and never stops the engine."""
     with suppress(OSError, ValueError):
-        print(redactor.text(line), file=sys.stderr)  # noqa: T201
+        print(redactor.line(line), file=sys.stderr)  # noqa: T201

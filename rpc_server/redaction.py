@@ -48,6 +48,12 @@ class Redactor:
         """`text` with every secret masked."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
+    def line(self, text: str) -> str:
+        """`text` as a terminal may show it: with every secret masked, and without what it would obey."""
+        from rpc_server.shown_text import fit_text
+
+        return fit_text(self.text(text), None)
+
     def safe_cut(self, text: str) -> int:
         """How much of the beginning of a text can be shown before the rest has come, without a secret in two halves."""
         if self._pattern is None:
@@ -99,7 +105,7 @@ def _masked(secret: str) -> str:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats as `inner` does, traceback included, and masks the result."""
+    """Formats as `inner` does, traceback included, and masks the result, fit to be shown on a terminal."""
 
     def __init__(self, inner: logging.Formatter, redactor: Redactor) -> None:
         super().__init__()
@@ -107,7 +113,7 @@ class RedactingFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.text(self._inner.format(record))
+        return self._redactor.line(self._inner.format(record))
 
 
 def _is_secret(name: str) -> bool:

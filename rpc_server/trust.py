@@ -10,6 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from orchestrators.private_files import NotPrivate, check_private, make_private
 from rpc_server.documents import ConfigurationFault
 
 
@@ -21,13 +22,20 @@ def trust_file() -> Path:
 
 
 def trusted_projects() -> list[Path]:
-    """The trusted folders, sorted. Raises `ConfigurationFault` where the file is broken."""
+    """The trusted folders, sorted.
+
+    Raises `ConfigurationFault` where the file is broken, or others may change it: they could trust a project for us.
+    """
     path = trust_file()
     try:
+        check_private(path.parent)
+        check_private(path)
         document = json.loads(path.read_bytes())
         return sorted(Path(item) for item in document["trusted"])
     except FileNotFoundError:
         return []
+    except NotPrivate as error:
+        raise ConfigurationFault(error.path, f"{error.reason}; {error.remedy}") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigurationFault(path, "the list of trusted projects cannot be read; remove the file") from error
 
@@ -53,7 +61,7 @@ def distrust(directory: Path) -> bool:
 
 def _write(trusted: list[Path]) -> None:
     path = trust_file()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     # mkstemp makes the file 0600, and the rename makes the change all or nothing.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".trusted-")
     try:

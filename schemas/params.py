@@ -157,7 +157,7 @@ class RunsListParams(WireParams):
 
     state: RunState | None = None
     method: str | None = None
-    since: Annotated[float | None, Field(description="Seconds since the epoch.")] = None
+    since: Annotated[float | None, Field(allow_inf_nan=False, description="Seconds since the epoch.")] = None
     cursor: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     orchestration_mode: Annotated[str | None, Field(min_length=1)] = None

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 
 from orchestrators.dbos.library import DBOS
 from orchestrators.dbos.tables import SCHEMA, metadata, schema_version
+from orchestrators.private_files import make_private
 from schemas.problem import ProblemError, problem_error
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def _parsed(url: str) -> sa.URL:
 
 def _create_private(file: Path) -> None:
     """Make the file and its folder, for their owner alone; SQLite gives its side files the same mode."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(file.parent)
     os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 

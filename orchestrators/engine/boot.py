@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrators.engine.options import EngineOptions
+from orchestrators.private_files import private_folder
 
 if TYPE_CHECKING:
     from pipelex.pipelex import Pipelex
@@ -33,7 +34,9 @@ def boot(options: EngineOptions) -> BootedPipelex:
     """Boot in `options.work_dir`. Raises Pipelex's own errors where its configuration is broken."""
     _enter_work_dir(options)
     # What runs make and are given may be private.
-    Path(options.artifacts_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.umask(0o077)
+    artifacts = Path(options.artifacts_dir)
+    private_folder(artifacts, within=artifacts.parent)
     _set_environment(options.environment)
     # Importing pipelex loads `.env` files over the real variables; those are put back.
     real = dict(os.environ)

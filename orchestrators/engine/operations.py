@@ -134,7 +134,7 @@ async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | 
     """Refuse a method that does not load with every fault's place, as `validate` would tell them."""
     try:
         yield
-    except (ValidateBundleError, RecursionError) as error:
+    except (ValidateBundleError, *judging.UNFORESEEN) as error:
         request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
         bound_steps(engine.options.max_dry_steps)
         async with _judging(engine, method):

@@ -2,13 +2,23 @@
 
 import logging
 
+from mthds.package.exceptions import ManifestError
 from pipelex.base_exceptions import PipelexError
 from pipelex.errors.failure_problem import failure_problem
 from pipelex.errors.problem import PipelexProblem, ProblemView, caller_view_of
 
-from schemas.problem import Problem, ProblemError
+from orchestrators.system_problems import causes_of, system_problem
+from schemas.problem import NextStep, Problem, ProblemError
 
 logger = logging.getLogger(__name__)
+
+TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
+"""What Python raises where a template, a concept or an array nests deeper than it can follow or compile."""
+
+
+TOO_DEEP_DETAIL = "its templates, concepts or values nest deeper than the runtime can follow."
+_VAGUE = ("runtime.unexpected", "runtime.misconfigured")
+"""What Pipelex says where it does not know whose fault it is, or does not tell what to do."""
 
 
 def caller_problem(problem: PipelexProblem) -> Problem:
@@ -22,7 +32,47 @@ def problem_of(error: Exception, run_id: str | None = None) -> Problem:
         return error.problem
     if isinstance(error, PipelexError):
         document = error.to_problem(view=ProblemView.CALLER, pipeline_run_id=run_id)
+        if document.code not in _VAGUE:
+            return Problem.model_validate(document.as_wire())
     else:
-        logger.error("an engine operation failed unexpectedly", exc_info=error)
         document = caller_view_of(problem=failure_problem(error=error))
-    return Problem.model_validate(document.as_wire())
+    known = _known(error)
+    if known is None:
+        if document.code == "runtime.unexpected":
+            logger.error("an engine operation failed unexpectedly", exc_info=error)
+        return Problem.model_validate(document.as_wire())
+    logger.warning("an engine operation failed: %s", error)
+    return known if run_id is None else known.model_copy(update={"pipeline_run_id": run_id})
+
+
+def _known(error: BaseException) -> Problem | None:
+    """What the method, or this machine, is at fault for, though Pipelex does not say so."""
+    for cause in causes_of(error):
+        if isinstance(cause, TOO_DEEP):
+            return _too_deep()
+        if isinstance(cause, ManifestError):
+            return package_invalid("The METHODS.toml of a package that the method calls is not valid.")
+    return system_problem(error)
+
+
+def _too_deep() -> Problem:
+    """The refusal of a method that Python itself cannot follow."""
+    return Problem(
+        code="method.invalid",
+        title="The method does not validate",
+        detail=f"The method does not validate: {TOO_DEEP_DETAIL}",
+        domain="method",
+        next_step=NextStep(kind="change_method", detail="Make it flatter: fewer levels inside one another."),
+    )
+
+
+def package_invalid(detail: str, path: str | None = None) -> Problem:
+    """The refusal of a method, or of a package it calls, for its METHODS.toml."""
+    return Problem(
+        code="method.package_invalid",
+        title="The method's package breaks a package rule",
+        detail=detail,
+        domain="method",
+        next_step=NextStep(kind="change_method", detail="Correct that METHODS.toml, then send the request again."),
+        params={"reason": "manifest_invalid", **({"path": path} if path is not None else {})},
+    )

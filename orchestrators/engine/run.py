@@ -1,7 +1,8 @@
 """Running a method: load or reuse its library, build the job, run it, shape what comes out."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ from schemas.times import iso_now, iso_time
 if TYPE_CHECKING:
     from pipelex.core.pipes.pipe_output import PipeOutput
     from pipelex.pipe_machinery.pipe_abstract import PipeAbstract
+
+logger = logging.getLogger(__name__)
 
 # Objects under these keys would be rebuilt as Python classes by Pipelex's own decoder.
 _RESERVED_INPUT_KEYS = frozenset({"__class__", "__module__"})
@@ -79,23 +82,46 @@ async def prepared(
         pipe = await entry_pipe(library, run.pipe_code)
         wanted = Wanted.of(run, library, listener)
         with traced(run, pipe, wanted) as trace_context:
-            job = await prepare_pipe_job(
-                pipe=pipe,
-                library_id=library.library_id,
-                execution_config=wanted.execution_config(),
-                pipe_run_mode=pipe_run_mode(run),
-                pipeline_run_id=run.run_id,
-                user_id=LOCAL_USER_ID,
-                storage_scope=scope,
-                read_scope=scope,
-                inputs=run.inputs,
-                search_scope=_search_scope(pipe, run.pipe_code),
-                trace_context=trace_context,
-                output_name=run.output_name,
-                output_multiplicity=run.output_multiplicity,
-                dynamic_output_concept_ref=run.dynamic_output_concept_ref,
-            )
+            with _inputs_at_fault(run.run_id):
+                job = await prepare_pipe_job(
+                    pipe=pipe,
+                    library_id=library.library_id,
+                    execution_config=wanted.execution_config(),
+                    pipe_run_mode=pipe_run_mode(run),
+                    pipeline_run_id=run.run_id,
+                    user_id=LOCAL_USER_ID,
+                    storage_scope=scope,
+                    read_scope=scope,
+                    inputs=run.inputs,
+                    search_scope=_search_scope(pipe, run.pipe_code),
+                    trace_context=trace_context,
+                    output_name=run.output_name,
+                    output_multiplicity=run.output_multiplicity,
+                    dynamic_output_concept_ref=run.dynamic_output_concept_ref,
+                )
             yield PreparedRun(job=job, library=library)
+
+
+@contextmanager
+def _inputs_at_fault(run_id: str) -> Iterator[None]:
+    """Whatever breaks where Pipelex shapes the inputs of a method that has loaded is the inputs' fault."""
+    try:
+        yield
+    except PipelexError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        logger.warning("the inputs of the run %s cannot be read", run_id, exc_info=error)
+        raise problem_error(
+            "input.invalid",
+            "An input is not valid",
+            "An input is shaped as nothing that the method takes.",
+            next_step=(
+                "change_input",
+                "Compare the inputs with what `methods/inputs` gives, then send the request again.",
+            ),
+            params={"input": "inputs"},
+            run_id=run_id,
+        ) from error
 
 
 def run_failure(job: PipeJob, error: PipelexError) -> PipelineExecutionError:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,12 +14,21 @@ from mthds.method_tree.exceptions import MethodTreeRefusedError, TreeSourceError
 from mthds.method_tree.file_entry import FileMapReading, read_file_map
 from mthds.method_tree.models import MethodTree
 from mthds.method_tree.vocabulary import TreeRefusalCode
+from mthds.package.exceptions import ManifestError
+from mthds.package.manifest.parser import parse_methods_toml
+from mthds.package.manifest.schema import is_valid_address
 from pipelex.core.bundle_resources.bundle_resource import root_escape_of
 from pipelex.libraries.written_trees import WRITTEN_METHOD_TREES, write_method_tree
+from pydantic import ValidationError
 
+from orchestrators.engine.problems import TOO_DEEP, package_invalid
 from schemas.foreign_toml import BadToml, check_keys
 from schemas.method_source import Base64File, Files, MethodSource
 from schemas.problem import ProblemError, problem_error
+
+# A package is written into a folder of that name.
+_DIRECTORY = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,128}")
+_MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ def materialised(source: MethodSource, directory: Path) -> Iterator[Materialised
         _check_keys(source)
         methods_dirs = []
         for index, (address, files) in enumerate(source.dependencies.items()):
+            _check_package(address, files)
             methods_dir = directory / f"methods-{index}"
             _write(files, methods_dir / _package_dir_name(address), held)
             methods_dirs.append(methods_dir)
@@ -102,6 +113,33 @@ def _refused(error: MethodTreeRefusedError) -> ProblemError:
         next_step=("change_method", "Correct the files of the method, then send the request again."),
         params={"reason": str(refusal.code), **({"path": refusal.names[0]} if refusal.names else {})},
     )
+
+
+def _check_package(address: str, files: Files) -> None:
+    """Refuse an address that names no package, and a manifest that Pipelex would stumble over later."""
+    if not is_valid_address(address) or not _DIRECTORY.fullmatch(_package_dir_name(address)):
+        raise problem_error(
+            "request.invalid",
+            "The request does not match the method's schema",
+            f"{address[:_MOST_SHOWN]!r} in `dependencies` is no address of a package.",
+            next_step=("change_input", "Give each package by an address such as `github.com/owner/name`."),
+            params={"field": "dependencies"},
+        )
+    manifest = text_of(files, MANIFEST_NAME)
+    try:
+        if manifest is not None:
+            parse_methods_toml(manifest)
+    except (ManifestError, *TOO_DEEP) as error:
+        detail = f"The METHODS.toml of the package {address!r} is not valid{_finding(error)}."
+        raise ProblemError(package_invalid(detail, MANIFEST_NAME)) from error
+
+
+def _finding(error: BaseException) -> str:
+    """Where it is not, as far as that can be told in a few words."""
+    if not isinstance(error.__cause__, ValidationError):
+        return ""
+    first = error.__cause__.errors(include_input=False, include_url=False)[0]
+    return f": {'.'.join(map(str, first['loc']))}: {first['msg'].rstrip('.')}"
 
 
 def _package_dir_name(address: str) -> str:

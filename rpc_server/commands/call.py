@@ -11,7 +11,6 @@ from rpc_server.commands.call_params import ArgumentError, params_of
 from rpc_server.commands.client import Client, Progress, ServerEnded
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.config import Flags, as_arguments, workspace_of
-from rpc_server.json_text import utf_8
 from rpc_server.projects import project_root
 
 _DESCRIPTION = """\
@@ -176,9 +175,9 @@ def _report(chosen: argparse.Namespace, response: Mapping[str, Any]) -> int:
 
 
 def _print_output(output: Any) -> None:
-    from rpc_server.commands.output import print_json
+    from rpc_server.commands.output import print_json, print_text
 
-    if isinstance(output, dict) and output.keys() == {"text"}:
-        print(utf_8(str(output["text"])).decode())
+    if isinstance(output, dict) and output.keys() == {"text"} and isinstance(output["text"], str):
+        print_text(output["text"])
     else:
         print_json(output)

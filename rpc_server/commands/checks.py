@@ -21,6 +21,7 @@ from rpc_server.documents import ConfigurationFault
 from rpc_server.exception_groups import first_of
 from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
+from rpc_server.state_folder import check_state
 from rpc_server.workspace.scan import ScanBounds, scan_methods
 from schemas.problem import ProblemError
 from schemas.runs import RunQuery
@@ -115,6 +116,10 @@ def _directories(settings: Settings) -> Iterator[Finding]:
     yield _writable("Pipelex's home", settings.home_dir, "Set PIPELEX_HOME to a folder you may write to.")
     state = user_state_path("mthds-rpc", appauthor=False)
     yield _writable("the state of mthds-rpc", state, "Set XDG_STATE_HOME to a folder you may write to.")
+    try:
+        check_state(state)
+    except ConfigurationFault as fault:
+        yield Finding("fault", str(fault), "Until then no server and no worker starts.")
 
 
 def _writable(what: str, directory: Path, remedy: str) -> Finding:

@@ -1,5 +1,6 @@
 """`mthds-rpc doctor`: checks this machine and prints the entries for hosts."""
 
+import os
 import sys
 
 from rpc_server.commands.checks import Finding, examine, key_names
@@ -7,6 +8,9 @@ from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.hosts import HOSTS, Launch, launch
 from rpc_server.commands.output import print_json
 from rpc_server.config import load_settings
+from rpc_server.redaction import Redactor
+from rpc_server.server import log_to_stderr
+from rpc_server.shown_text import fit_line
 
 _DESCRIPTION = """\
 Checks this machine: versions, settings, workspace, trust, plugins, an engine that really boots, which model backends
@@ -32,6 +36,7 @@ def run(arguments: list[str]) -> int:
     chosen = options.parse_args(arguments)
     flags = flags_of(chosen)
     settings = load_settings(flags)
+    log_to_stderr(Redactor({**os.environ, **settings.environment}))
     start = launch(flags, settings, key_names(settings))
     if chosen.host:
         _print_host(chosen.host, start)
@@ -52,9 +57,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _print_finding(finding: Finding) -> None:
-    print(f"{finding.mark:<6}{finding.text}", flush=True)
+    print(f"{finding.mark:<6}{fit_line(finding.text, None)}", flush=True)
     if finding.remedy:
-        print(f"      {finding.remedy}", flush=True)
+        print(f"      {fit_line(finding.remedy, None)}", flush=True)
 
 
 def _print_entries(start: Launch) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rpc_server.json_text import utf_8
+from rpc_server.shown_text import escaped, fit_line, fit_text
 
 
 def print_json(value: Any) -> None:
-    """Indented on a terminal, on one line elsewhere."""
+    """Indented on a terminal, which is shown nothing that it would obey; on one line elsewhere."""
     if sys.stdout.isatty():
-        text = json.dumps(value, indent=2, ensure_ascii=False)
+        text = escaped(json.dumps(value, indent=2, ensure_ascii=False))
     else:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     sys.stdout.flush()
@@ -49,12 +50,17 @@ def place_of(location: Mapping[str, Any]) -> str:
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:
     """Rows as aligned columns."""
-    lines = [tuple(row) for row in rows]
+    lines = [tuple(fit_line(cell, None) for cell in row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
+def print_text(text: str) -> None:
+    """A text as it is, but for what a terminal would obey, where it is shown on one."""
+    print(fit_text(text, None) if sys.stdout.isatty() else utf_8(text).decode())
+
+
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(fit_text(line, None), file=sys.stderr)

@@ -15,6 +15,7 @@ from rpc_server.config import Settings, load_settings
 from rpc_server.modes import KNOWN_PLUGINS
 from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
+from rpc_server.server import log_to_stderr
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\
@@ -32,8 +33,10 @@ def run(arguments: list[str]) -> int:
     add_settings_flags(options)
     chosen = options.parse_args(arguments)
     settings = load_settings(flags_of(chosen))
+    redactor = Redactor({**os.environ, **settings.environment})
+    log_to_stderr(redactor)
     discovery = discover(settings.disabled_plugins)
-    bridged = _bridged(discovery, settings)
+    bridged = _bridged(discovery, settings, redactor)
     if chosen.json:
         print_json(_document(discovery, settings, bridged))
     else:
@@ -50,15 +53,15 @@ class _Bridged:
     fault: str | None = None
 
 
-def _bridged(discovery: Discovery, settings: Settings) -> _Bridged:
+def _bridged(discovery: Discovery, settings: Settings, redactor: Redactor) -> _Bridged:
     """Boots an engine to ask, where any Pipelex plugin is installed and the bridge to them works."""
     plugins = sorted(entry_point.name for entry_point in entry_points(group=_PIPELEX_GROUP))
     works = "pipelex" in [origin.name for origin in discovery.enabled] and not discovery.faults
-    return anyio.run(_ask, settings, plugins) if plugins and works else _Bridged(plugins)
+    return anyio.run(_ask, settings, redactor, plugins) if plugins and works else _Bridged(plugins)
 
 
-async def _ask(settings: Settings, plugins: list[str]) -> _Bridged:
-    async with open_services(settings, Redactor({**os.environ, **settings.environment})) as services:
+async def _ask(settings: Settings, redactor: Redactor, plugins: list[str]) -> _Bridged:
+    async with open_services(settings, redactor) as services:
         try:
             return _Bridged(plugins, await services.plugins.found())
         except ProblemError as error:

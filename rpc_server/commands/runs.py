@@ -13,7 +13,7 @@ import anyio
 
 from orchestrators.contract import PrunableLedger
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
-from rpc_server.commands.output import explain_error, print_json, table
+from rpc_server.commands.output import explain_error, print_json, print_text, table
 from rpc_server.config import load_settings
 from rpc_server.dispatch import Call
 from rpc_server.errors import problem_to_rpc_error
@@ -181,7 +181,7 @@ def _print_record(record: dict[str, Any], as_json: bool) -> None:
     problem = record.pop("problem", None)
     print(table((name, str(value)) for name, value in record.items()))
     if problem is not None:
-        print(f"\n{problem['detail']} [{problem['code']}]\n  {problem['next_step']['detail']}")
+        print_text(f"\n{problem['detail']} [{problem['code']}]\n  {problem['next_step']['detail']}")
     if record.get("worker_alive") is False:
         print("\nno worker is alive to take it up; `mthds-rpc worker` starts one", file=sys.stderr)
 

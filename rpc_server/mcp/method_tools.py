@@ -14,6 +14,7 @@ from rpc_server.mcp.run_results import PAGE_URI
 from rpc_server.mcp.signature_cache import SignatureCache
 from rpc_server.mcp.tool_specs import output_schema
 from rpc_server.methods.services import Services
+from rpc_server.shown_text import fit_line
 from rpc_server.workspace.scan import ScanBounds
 from schemas.problem import ProblemError
 from schemas.runs import RunResult
@@ -94,14 +95,15 @@ def open_method_tools(services: Services, run: RunMethod, reserved: Collection[s
 
 def definition_of(method: IndexedMethod) -> Json:
     """The `Tool` of a method."""
+    title = fit_line(method.title)
     return {
         "name": method.name,
-        "title": method.title,
+        "title": title,
         "description": _description(method),
         "inputSchema": method.inputs,
         "outputSchema": _result_schema(method.output),
         "annotations": {
-            "title": method.title,
+            "title": title,
             "readOnlyHint": False,
             "destructiveHint": False,
             "idempotentHint": False,
@@ -161,13 +163,17 @@ def _description(method: IndexedMethod) -> str:
     signature = method.signature
     told = dict.fromkeys(_sentence(text) for text in (signature.description, method.about) if text)
     concept = signature.output_concept.rsplit(".", 1)[-1]
-    what = f": {signature.output_description}" if signature.output_description else ""
+    what = f": {_line(signature.output_description)}" if signature.output_description else ""
     plural = "a list, in `output.items`, of " if concept.endswith("]") else ""
     returns = shortened(f"Returns {plural}`{concept}`{what}", MAX_DESCRIPTION // 2)
-    last = f"Runs the AI method `{method.path}`. {_sentence(returns)}"
+    last = f"Runs the AI method `{_line(method.path)}`. {_sentence(returns)}"
     return f"{shortened(' '.join(told), MAX_DESCRIPTION - len(last) - 1)} {last}".strip()
 
 
+def _line(text: str) -> str:
+    return fit_line(text[: 4 * MAX_DESCRIPTION], None)
+
+
 def _sentence(text: str) -> str:
-    plain = " ".join(text.split())
+    plain = _line(text)
     return plain if plain.endswith((".", "!", "?", "…")) else f"{plain}."

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from rpc_server.shown_text import MAX_TITLE, fit
 from schemas.problem import Problem
 from schemas.runs import RunEvent
 
@@ -80,7 +81,7 @@ def picture_of(
         drawing.apply(event)
     drawing.settle(state)
     picture: dict[str, Any] = {
-        "title": title or _title(graph) or run_id or "",
+        "title": _cut(title or _title(graph) or run_id or "", MAX_TITLE),
         "run_id": run_id,
         "state": state,
         "nodes": drawing.nodes_as_json(),
@@ -89,7 +90,8 @@ def picture_of(
     }
     if drawing.detail:
         picture["detail"] = drawing.detail
-    return picture
+    # Ids are told apart to the last character, so nothing is cut here.
+    return dict(fit(picture, None))
 
 
 @dataclass
@@ -112,8 +114,8 @@ class _Node:
     def as_json(self) -> dict[str, Any]:
         said: dict[str, Any] = {
             "id": self.id,
-            "label": self.label,
-            "kind": self.kind,
+            "label": _cut(self.label, MAX_TITLE),
+            "kind": _cut(self.kind, MAX_TITLE),
             "parent": self.parent,
             "status": self.status,
         }
@@ -199,7 +201,9 @@ class _Drawing:
     def edges_as_json(self) -> list[dict[str, Any]]:
         edges = [edge for edge in self._edges if not self._is_repeated_inside(edge)]
         edges += [*self._outcome_edges(), *self._control_edges(edges)]
-        return [{"source": e.source, "target": e.target, "label": e.label, "kind": e.kind} for e in edges]
+        return [
+            {"source": e.source, "target": e.target, "label": _cut(e.label, MAX_TITLE), "kind": e.kind} for e in edges
+        ]
 
     def counts(self) -> dict[str, int]:
         found = Counter(node.status for node in self._nodes.values())
@@ -384,7 +388,7 @@ def _io_of(spec: dict[str, Any], *, with_value: bool) -> dict[str, Any]:
 
 
 def _shown(io: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in io.items() if value and name != "digest"}
+    return {name: _cut(value, MAX_TITLE) for name, value in io.items() if value and name != "digest"}
 
 
 def _value_text(spec: dict[str, Any]) -> str:

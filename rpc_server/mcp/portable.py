@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rpc_server.shown_text import fit_line, is_fit
+
 Schema = dict[str, Any]
 
 MAX_NAME = 48
@@ -19,6 +21,8 @@ MAX_KEY = 64
 MAX_DESCRIPTION = 1024
 MAX_BYTES = 16_000
 """Of one schema as JSON."""
+_MOST_READ = 4 * MAX_DESCRIPTION
+"""Characters of a description that are looked at before it is cut at a word."""
 _DEPTHS = (12, 8, 6, 4, 3, 2)
 _MAX_NODES = 1500
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -128,7 +132,7 @@ class _Inputs:
         """The limits a model can keep to, and a default that says what leaving it out means."""
         kept = {name: schema[name] for name in _KEPT_LIMITS.get(kind, ()) if isinstance(schema.get(name), int | float)}
         default = schema.get("default")
-        if kind in _TYPES.values() and isinstance(default, str | int | float) and _is_json(default):
+        if kind in _TYPES.values() and isinstance(default, str | int | float) and _may_be_default(default):
             kept["default"] = default
         return kept
 
@@ -263,7 +267,7 @@ class _Writer:
         values = schema["enum"] if "enum" in schema else [schema["const"]]
         given = [value for value in values if value is not None]
         kinds = sorted({_TYPES.get(type(value), "") for value in given})
-        if kinds == ["string"] and "" not in given:
+        if kinds == ["string"] and all(map(_may_be_listed, given)):
             one: Schema = {"type": "string", "enum": list(dict.fromkeys(given)), **self._description(schema)}
         elif len(kinds) == 1 and kinds[0]:
             # Only strings may be listed; of anything else the description tells.
@@ -285,8 +289,15 @@ def _fits(written: Schema, writer: _Writer) -> bool:
     return writer.nodes <= _MAX_NODES and len(json.dumps(written, ensure_ascii=False).encode()) <= MAX_BYTES
 
 
-def _is_json(value: Any) -> bool:
+def _may_be_default(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_fit(value)
     return not isinstance(value, float) or math.isfinite(value)
+
+
+def _may_be_listed(choice: str) -> bool:
+    """Whether a choice can be shown as it has to be sent back; some providers refuse an empty one."""
+    return choice != "" and is_fit(choice, MAX_DESCRIPTION)
 
 
 def _as_schema(value: Any) -> Schema:
@@ -340,7 +351,7 @@ def _merged(part: Schema, into: Schema) -> Schema:
 
 def _text(schema: Schema) -> str:
     text = schema.get("description")
-    return " ".join(text.split()) if isinstance(text, str) else ""
+    return fit_line(text[:_MOST_READ], None) if isinstance(text, str) else ""
 
 
 def _joined(text: str, more: str) -> str:

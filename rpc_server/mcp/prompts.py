@@ -6,6 +6,7 @@ from typing import Any
 from orchestrators.features import Features, McpFault
 from rpc_server.errors import INVALID_PARAMS
 from rpc_server.mcp.completions import Completions
+from rpc_server.shown_text import fit_text
 
 Json = dict[str, Any]
 
@@ -68,8 +69,9 @@ class Prompts(Features):
         for argument in prompt["arguments"]:
             if argument["required"] and not arguments.get(argument["name"]):
                 raise McpFault(INVALID_PARAMS, f"The prompt `{name}` needs the argument `{argument['name']}`.")
-        pipe = arguments.get("pipe")
-        named = {**arguments, "pipe": f", beginning with the pipe `{pipe}`" if pipe else ""}
+        given = {argument: fit_text(value, None) for argument, value in arguments.items()}
+        pipe = given.get("pipe")
+        named = {**given, "pipe": f", beginning with the pipe `{pipe}`" if pipe else ""}
         text = _filled(_TEXTS[name], named)
         return {
             "description": prompt["description"],

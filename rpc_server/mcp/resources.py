@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -23,10 +24,11 @@ from rpc_server.mcp.run_results import PAGE_URI
 from rpc_server.mcp.run_uris import run_part, run_uri
 from rpc_server.methods import runs
 from rpc_server.methods.services import Services
+from rpc_server.shown_text import fit_line, fit_text
 from rpc_server.workspace.file_threads import in_thread
 from rpc_server.workspace.held_folder import HeldFolder, Kind, OutOfTime, TooLarge, Unreadable
 from rpc_server.workspace.names import why_odd
-from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
+from schemas.params import RUN_ID_PATTERN, ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
 from schemas.validation import ValidationVerdict
@@ -76,10 +78,10 @@ class MethodResources(Features):
         return [
             {
                 "uri": _METHODS + quote(method.path),
-                "name": method.name,
-                "title": method.name,
+                "name": fit_line(method.name),
+                "title": fit_line(method.name),
                 "mimeType": _SOURCE_TYPE,
-                **({"description": method.description} if method.description else {}),
+                **({"description": fit_text(method.description)} if method.description else {}),
             }
             for method in listed.methods
             if "\\" not in method.path  # then it stands for a name that no URI leads to
@@ -200,13 +202,16 @@ class RunResources(Features):
         """The folder of a run's files. Raises `Unreadable` where there is none."""
         run_id, mode, created_at = (record[key] for key in ("pipeline_run_id", "orchestration_mode", "created_at"))
         deadline = time.monotonic() + self._services.settings.workspace.max_read_s
+        if not re.fullmatch(RUN_ID_PATTERN, run_id):
+            # A stored run that this program did not start: its id may lead anywhere.
+            raise Unreadable("does not exist")
         scope = artifact_scope(run_id, mode, created_at).split("/")
         return HeldFolder.open(self._artifacts.resolve(), deadline, scope)
 
     def _listed(self, record: Json) -> list[Json]:
         uri = run_uri(record["pipeline_run_id"])
         return [
-            {"uri": f"{uri}/artifacts/{quote(name)}", "name": name, "mimeType": _type_of(name)}
+            {"uri": f"{uri}/artifacts/{quote(name)}", "name": fit_line(name), "mimeType": _type_of(name)}
             for name in self._files_of(record)
         ]
 

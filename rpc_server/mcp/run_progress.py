@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from orchestrators.features import Exchange, LogLevel
+from rpc_server.shown_text import fit, fit_line
 from schemas.runs import RunEvent
 
 _BEAT_STEP = 0.001
@@ -25,7 +26,7 @@ class RunProgress:
         self._total = None if event.total is None else max(event.total, event.started)
         # A step that has begun counts half, so that each event goes beyond the one before.
         self._done = max(self._done, (event.started + event.ended) / 2)
-        self._message = self._message_of(event)
+        self._message = fit_line(self._message_of(event))
         self._exchange.progress(self._done, self._total, self._message)
         self._exchange.log(_LEVELS.get(event.kind, "info"), _logged(event))
 
@@ -43,4 +44,5 @@ class RunProgress:
 
 
 def _logged(event: RunEvent) -> dict[str, Any]:
-    return event.model_dump(mode="json", exclude_none=True, include={"run_id", "kind", "pipe", "message", "problem"})
+    told = event.model_dump(mode="json", exclude_none=True, include={"run_id", "kind", "pipe", "message", "problem"})
+    return dict(fit(told))

@@ -7,6 +7,7 @@ from rpc_server.mcp.revisions import UI_EXTENSION
 from rpc_server.mcp.run_pictures import RunPictures
 from rpc_server.mcp.run_uris import run_uri
 from rpc_server.mcp.tool_results import bounded, bounded_output, resource_link, tool_result
+from rpc_server.shown_text import fit
 from schemas.params import RunParams
 
 Json = dict[str, Any]
@@ -56,7 +57,7 @@ class RunResults:
 
     async def of_record(self, record: Json, caller: Caller) -> Json:
         """A run as it stands, a `RunRecord` as JSON members."""
-        answer = dict(record)
+        answer = fit(record)
         if record["state"] in ("QUEUED", "RUNNING", "COMPLETED"):
             answer["next_call"] = {"tool": "run_result", "arguments": {"run_id": record["pipeline_run_id"]}}
         return tool_result(bounded(answer, self._limit, ("problem",)), meta=await self._meta(record, caller))

@@ -7,6 +7,7 @@ from orchestrators.features import Exchange, Features
 from rpc_server.binding import bind
 from rpc_server.mcp.exchange import ServedExchange
 from rpc_server.mcp.picture import picture_of
+from rpc_server.mcp.portable import MAX_DESCRIPTION
 from rpc_server.mcp.revisions import UI_EXTENSION
 from rpc_server.mcp.run_results import PICTURE_KEY, RunResults
 from rpc_server.mcp.runs import McpRuns
@@ -15,6 +16,7 @@ from rpc_server.mcp.tool_specs import TOOLS, definition_of
 from rpc_server.methods import runs, workspace_methods
 from rpc_server.methods.services import Services
 from rpc_server.methods.validate import validate
+from rpc_server.shown_text import fit, fit_line, fit_text
 from schemas.params import (
     InputsParams,
     MethodsListParams,
@@ -97,7 +99,7 @@ class RunTools(Features):
             meta = {PICTURE_KEY: picture_of(verdict.get("graph_spec"), (), title=title, run_id=None, state=None)}
         members = (*_VERDICT_MEMBERS, *(("graph_spec",) if params.include else ()))
         answer = {name: verdict[name] for name in members if name in verdict}
-        answer = bounded(answer, self._limit, ("graph_spec", "validated_pipes", "pending_signatures"))
+        answer = bounded(fit(answer), self._limit, ("graph_spec", "validated_pipes", "pending_signatures"))
         return tool_result(_fewer(answer, "errors", self._limit), meta=meta)
 
     async def _status(self, params: RunRef, exchange: ServedExchange) -> Json:
@@ -111,8 +113,7 @@ class RunTools(Features):
     async def _list_runs(self, params: RunsListParams, exchange: ServedExchange) -> Json:
         async def page(limit: int) -> Json:
             asked = params.model_copy(update={"limit": limit})
-            answer: Json = await runs.list_runs(self._services, exchange.call, asked)
-            return answer
+            return dict(fit(await runs.list_runs(self._services, exchange.call, asked)))
 
         return await self._page(page, params.limit)
 
@@ -120,7 +121,8 @@ class RunTools(Features):
         async def page(limit: int) -> Json:
             asked = params.model_copy(update={"limit": limit})
             answer: Json = await workspace_methods.list_methods(self._services, exchange.call, asked)
-            return {**answer, "methods": await self._with_tools(answer["methods"])}
+            methods = await self._with_tools(answer["methods"])
+            return {**answer, "methods": [_shown(method) for method in methods]}
 
         return await self._page(page, params.limit)
 
@@ -144,7 +146,15 @@ class RunTools(Features):
 
     async def _inputs(self, params: InputsParams, exchange: ServedExchange) -> Json:
         template = await workspace_methods.inputs(self._services, exchange.call, params)
-        return tool_result(bounded(template, self._limit, ("toml", "schema")))
+        return tool_result(bounded(fit(template, None), self._limit, ("toml", "schema")))
+
+
+def _shown(method: Json) -> Json:
+    """The method's path stays as it is, since it is what a caller sends."""
+    shown = {**fit(method), "name": fit_line(method["name"]), "path": method["path"]}
+    if "description" in method:
+        shown["description"] = fit_text(method["description"], MAX_DESCRIPTION)
+    return shown
 
 
 def _told(method: Json, names: Mapping[str, str], problems: Mapping[str, Problem]) -> Json:

@@ -12,12 +12,13 @@ from rpc_server.mcp.caller import Caller
 from rpc_server.mcp.catalog import Catalog
 from rpc_server.mcp.exchange import exchange_of
 from rpc_server.mcp.paging import page
-from rpc_server.mcp.params import optional_object, required_object, required_text
+from rpc_server.mcp.params import optional_object, optional_text, required_object, required_text
 from rpc_server.mcp.revisions import LATEST_LEGACY, RESOURCE_NOT_FOUND_LEGACY
 from rpc_server.mcp.subscriptions import Subscriptions
 from rpc_server.mcp.task_methods import TaskMethods
 from rpc_server.mcp.tool_results import problem_result
 from rpc_server.redaction import Redactor
+from rpc_server.shown_text import is_fit
 
 Json = dict[str, Any]
 Method = Callable[[Call, Caller, Json], Awaitable[Json]]
@@ -109,18 +110,20 @@ class McpServer:
     async def _get_prompt(self, call: Call, caller: Caller, params: Json) -> Json:
         name = required_text(params, "name")
         arguments = optional_object(params, "arguments")
-        if not all(isinstance(value, str) for value in arguments.values()):
-            raise McpFault(INVALID_PARAMS, "The arguments of a prompt must be strings.")
-        prompt = await self._catalog.get_prompt(name, arguments)
+        prompt = await self._catalog.get_prompt(name, _texts(arguments))
         if prompt is None:
             raise McpFault(INVALID_PARAMS, f"Unknown prompt: {errors.shortened(name)}")
         return prompt
 
     async def _complete(self, call: Call, caller: Caller, params: Json) -> Json:
         ref, argument = required_object(params, "ref"), required_object(params, "argument")
-        given = optional_object(optional_object(params, "context"), "arguments")
+        given = _texts(optional_object(optional_object(params, "context"), "arguments"))
+        required_text(ref, "type")
+        for name in ("name", "uri"):
+            optional_text(ref, name)
         name, value = required_text(argument, "name"), required_text(argument, "value")
-        found = await self._catalog.complete(ref, name, value, given)
+        # A name that cannot be shown as it is cannot be chosen.
+        found = [text for text in await self._catalog.complete(ref, name, value, given) if is_fit(text)]
         values = found[:_MOST_COMPLETIONS]
         return {"completion": {"values": values, "total": len(found), "hasMore": len(found) > len(values)}}
 
@@ -141,6 +144,13 @@ class Failures:
             # Since 2025-11-25 wrong arguments are the tool's result, so that the model sees them (SEP-1303).
             raise McpFault(INVALID_PARAMS, rpc_error["message"], problem)
         return problem_result(self._redactor.json(problem), self._limit)
+
+
+def _texts(arguments: Json) -> dict[str, str]:
+    """The arguments of a prompt or a template. Raises `McpFault` for one that is no string."""
+    if not all(isinstance(value, str) for value in arguments.values()):
+        raise McpFault(INVALID_PARAMS, "The arguments of a prompt or a resource template must be strings.")
+    return arguments
 
 
 def _task(caller: Caller, params: Json) -> Json | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from orchestrators.private_files import make_private
 from schemas.results import MethodSignature
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class SignatureCache:
         """Keep a signature; another process sees the whole of it or nothing. Blocks."""
         document = {"version": self.version, "signature": signature.model_dump(mode="json")}
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.directory)
             # mkstemp makes the file 0600, and the rename makes the change all or nothing.
             handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".signature-")
             try:

@@ -7,6 +7,8 @@ long as its ledger keeps it, which no ttl changes; so the ttl is null, "unlimite
 from collections.abc import Mapping
 from typing import Any
 
+from rpc_server.shown_text import fit_text
+
 Json = dict[str, Any]
 
 _POLL_MS = 1000
@@ -53,7 +55,7 @@ def _facts(record: Mapping[str, Any]) -> Json:
 def _message(record: Mapping[str, Any]) -> str:
     problem = record.get("problem")
     if problem is not None:
-        return str(problem["detail"])
+        return fit_text(str(problem["detail"]))
     if record["state"] == "QUEUED" and record.get("worker_alive") is False:
         return "queued, and no worker is running to take it"
     return str(record["state"]).lower()

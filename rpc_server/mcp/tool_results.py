@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rpc_server.json_text import encode
+from rpc_server.shown_text import fit
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ def tool_result(structured: Json, *, links: Sequence[Json] = (), meta: Json | No
 
 def problem_result(problem: Json, limit: int) -> Json:
     """The result of a call that failed: the problem in words, and as it is."""
-    worded = _worded(problem)
+    worded = fit(_worded(problem))
     faults = list(worded.get("errors") or [])
     while faults and _size({"problem": worded}) > limit:
         faults = faults[: len(faults) // 2]

@@ -77,6 +77,18 @@ def test_a_plugin_that_cannot_be_loaded_ends_the_boot(tmp_path: Path) -> None:
     assert "'broken' (broken-plugin 1.0)" in done.stderr
 
 
+def test_a_state_folder_that_others_may_write_to_ends_the_boot(tmp_path: Path) -> None:
+    state = tmp_path / "state" / "mthds-rpc"
+    state.mkdir(parents=True)
+    state.chmod(0o777)
+
+    assert_refused(
+        boot(tmp_path),
+        f"{state}: may be written to by every user; see that nobody else has put anything there, then "
+        f"`chmod go-rwx {state}`, or set XDG_STATE_HOME to a folder of your own",
+    )
+
+
 def test_call_ends_with_the_server_s_own_line_and_status(tmp_path: Path) -> None:
     done = run_cli(tmp_path, "call", "models", env={"PIPELEX_ENV": "production"})
 

@@ -1,5 +1,6 @@
 """`execute`, `start` and `runs/*` on `direct`, through the real server."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,19 @@ def test_a_document_among_the_inputs_is_kept_where_only_its_user_can_read_it(tmp
         "run_id": "doc",
     }
 
-    with serve(tmp_path) as client:
-        result = client.result("execute", params)
+    previous = os.umask(0o000)
+    try:
+        with serve(tmp_path) as client:
+            result = client.result("execute", params)
+    finally:
+        os.umask(previous)
 
     reference = result["pipe_output"]["working_memory"]["root"]["name"]["content"]["public_url"]
     kept = Path(reference.removeprefix("file://"))
     assert kept.read_bytes() == b"%PDF-1.4\n%%EOF\n"
-    assert (tmp_path / "state" / "mthds-rpc" / "artifacts").stat().st_mode & 0o077 == 0
+    made = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
+    assert kept in made
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
 def test_execute_answers_the_main_output_alone_with_times_and_usage(server: RpcClient) -> None:

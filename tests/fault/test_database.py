@@ -114,8 +114,7 @@ def test_what_is_kept_can_be_read_by_its_user_alone(tmp_path: Path) -> None:
             run = greeting()
             client.result("start", run)
             outcome(client, run["run_id"])
-            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in folder_of(tmp_path).rglob("*")}
-            modes[folder_of(tmp_path)] = stat.S_IMODE(folder_of(tmp_path).stat().st_mode)
+            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").rglob("*")}
     finally:
         os.umask(previous)
 

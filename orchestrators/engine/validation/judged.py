@@ -26,7 +26,13 @@ class JudgedMethod:
     def of(cls, source: MethodSource) -> "JudgedMethod":
         """The method a request carries."""
         if source.mthds_contents is not None:
-            return cls(source, {f"bundle_{at}.mthds": text for at, text in enumerate(source.mthds_contents, start=1)})
+            loose: dict[str, FileEntry] = {
+                f"bundle_{at}.mthds": text for at, text in enumerate(source.mthds_contents, start=1)
+            }
+            if not source.dependencies:
+                return cls(source, loose)
+            # Pipelex judges packages beside a tree alone.
+            return cls(source.model_copy(update={"mthds_contents": None, "files": loose}), loose)
         files = source.files or {}
         return cls(source, {path: files[path] for path in sorted(files) if path.endswith(BUNDLE_SUFFIX)})
 

@@ -20,18 +20,18 @@ from pipelex.pipeline.validate_in_process import validate_bundles_in_process
 from pipelex.pipeline.validation_report import PipelexValidationReport
 
 from orchestrators.engine.model_decks import every_model
-from orchestrators.engine.problems import caller_problem
+from orchestrators.engine.problems import TOO_DEEP, TOO_DEEP_DETAIL, caller_problem
 from orchestrators.engine.trees import MaterialisedTree, materialised
 from orchestrators.engine.validation.examination import Examination, Located, in_order, located
-from orchestrators.engine.validation.faults import faults_of_failure, manifest_fault, warnings_of
+from orchestrators.engine.validation.faults import Fault, faults_of_failure, manifest_fault, warnings_of
 from orchestrators.engine.validation.judged import JudgedMethod
-from orchestrators.engine.validation.locate import Locator, Spot
+from orchestrators.engine.validation.locate import Clues, Locator, Spot
 from orchestrators.engine.validation.toml_recovery import recover
 from schemas.problem import ProblemError, problem_error
 from schemas.validation import ValidateRequest
 
-# What Pipelex breaks on where a document is shaped as it does not foresee.
-_UNFORESEEN = (AttributeError, KeyError, RecursionError, TypeError)
+UNFORESEEN = (AttributeError, KeyError, TypeError, ValueError, *TOO_DEEP)
+"""What Pipelex breaks on where a document is shaped as it does not foresee."""
 
 Ask = Callable[
     [MaterialisedTree, list[str] | None, str | None], Awaitable[ValidationReport[Any] | BundleValidationFailure]
@@ -52,7 +52,7 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
             await _judge(request, directory, changed)
         except ValidateBundleError as error:
             return error
-        except (PipelexError, ProblemError, *_UNFORESEEN):
+        except (PipelexError, ProblemError, *UNFORESEEN):
             return None
         return None
 
@@ -60,12 +60,27 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
     with every_model():
         try:
             return await _judge(request, directory, method)
-        except (ValidateBundleError, *_UNFORESEEN) as error:
+        except (ValidateBundleError, *UNFORESEEN) as error:
             first_answer = error if isinstance(error, ValidateBundleError) else None
-            errors = await Examination(method, look).errors(first_answer)
-            if not errors:
-                raise
-            return _invalid(errors)
+            errors = await _faults(Examination(method, look), first_answer)
+            if errors:
+                return _invalid(errors)
+            if isinstance(error, TOO_DEEP):
+                return _invalid(_nested_too_deep(method.locator()))
+            raise
+
+
+async def _faults(examination: Examination, first_answer: ValidateBundleError | None) -> list[dict[str, Any]]:
+    try:
+        return await examination.errors(first_answer)
+    except TOO_DEEP:
+        # What reads the method to find the place is no deeper than what reads it to run it.
+        return []
+
+
+def _nested_too_deep(locator: Locator) -> list[dict[str, Any]]:
+    fault = Fault({"code": "method.invalid", "detail": f"The method cannot be read: {TOO_DEEP_DETAIL}"}, Clues())
+    return in_order(located([fault], locator), locator)
 
 
 async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> dict[str, Any]:
@@ -148,7 +163,7 @@ async def _entry(tree: MethodTree | None) -> tuple[str | None, MethodEntryError 
         return (await run_method_load(select_method_entry, tree=tree)).pipe_ref, None
     except MethodEntryError as error:
         return None, error
-    except (PipelexError, *_UNFORESEEN):
+    except (PipelexError, *UNFORESEEN):
         # A bundle that cannot be read: the validation says why.
         return None, None
 

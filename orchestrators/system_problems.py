@@ -1,0 +1,67 @@
+"""What a failure of the operating system means to a caller, wherever it was met."""
+
+import errno
+from collections.abc import Iterator
+
+from schemas.problem import NextStep, Problem
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_SPENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+
+
+def system_problem(error: BaseException) -> Problem | None:
+    """The problem behind an `OSError` that only whoever keeps this machine can solve; None for any other failure.
+
+    Its causes are looked at too. The path is not told: it is one of this machine.
+    """
+    for cause in causes_of(error):
+        if isinstance(cause, OSError) and cause.errno is not None:
+            if cause.errno in _DENIED:
+                return _misconfigured(cause)
+            if cause.errno in _FULL:
+                return _unavailable("There is no room left on the disk.", "Make room, then try again.")
+            if cause.errno in _SPENT:
+                return _unavailable(f"The machine gave no more: {_reason(cause)}.", "Try again when less is going on.")
+    return None
+
+
+def _misconfigured(error: OSError) -> Problem:
+    return Problem(
+        code="runtime.misconfigured",
+        title="The runtime is misconfigured",
+        detail=f"A file or folder that the runtime needs cannot be used: {_reason(error)}.",
+        domain="operator",
+        next_step=NextStep(
+            kind="fix_configuration",
+            detail="Let this user read and write it, or set PIPELEX_HOME, XDG_STATE_HOME or TMPDIR to a folder of its"
+            " own; the server's stderr names it, and `mthds-rpc doctor` looks too.",
+        ),
+        params={"component": "files"},
+    )
+
+
+def _unavailable(detail: str, step: str) -> Problem:
+    return Problem(
+        code="runtime.unavailable",
+        title="The runtime is not available",
+        detail=detail,
+        domain="operator",
+        retry="yes",
+        next_step=NextStep(kind="retry", detail=step),
+        params={"dependency": "machine"},
+    )
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from or amid, the latest first."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
