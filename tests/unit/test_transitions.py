@@ -41,7 +41,7 @@ def kept(database: Database, **members: object) -> RunRequest:
 
 
 def begun(database: Database, run: RunRequest, executor: str = "w1") -> Claim:
-    claim = database.write_now(transitions.begin, run, executor, MAX_ATTEMPTS, time.time())
+    claim = database.write_now(transitions.begin, run.run_id, "digest", executor, MAX_ATTEMPTS, time.time())
     assert claim is not None
     return claim
 
@@ -69,7 +69,7 @@ def end(database: Database, claim: Claim, told: int | None = None) -> None:
         [],
         Pipes(started=1, ended=1),
         None,
-        {"output": 1},
+        {"output": 1, "pipeline_run_id": claim.run_id, "orchestration_mode": "dbos", "created_at": "now"},
         time.time(),
     )
 
@@ -89,7 +89,9 @@ def test_a_run_that_completes_leaves_its_result_and_ordered_events(database: Dat
 
     assert record(database).state is RunState.COMPLETED
     assert kinds(database) == [(1, "run_started", 1), (2, "pipe_started", 1), (3, "run_ended", 1)]
-    assert database.read_now(reading.result, "run-1") == {"output": 1}
+    result = database.read_now(reading.outcome, "run-1")
+    assert result is not None
+    assert result.output == 1
 
 
 def test_telling_the_same_twice_keeps_it_once(database: Database) -> None:
@@ -104,7 +106,7 @@ def test_telling_the_same_twice_keeps_it_once(database: Database) -> None:
 def test_a_worker_whose_run_was_taken_away_can_change_nothing(database: Database) -> None:
     run = kept(database)
     zombie = begun(database, run, "w1")
-    assert database.write_now(transitions.take_away, "w1", time.time()) == ["run-1"]
+    assert database.write_now(transitions.take_away, "run-1", "w1", time.time())
     heir = begun(database, run, "w2")
 
     with pytest.raises(ClaimLost):
@@ -125,7 +127,7 @@ def test_a_run_that_has_ended_is_never_begun_again(database: Database) -> None:
     run = kept(database)
     end(database, begun(database, run))
 
-    assert database.write_now(transitions.begin, run, "w2", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w2", MAX_ATTEMPTS, time.time()) is None
     assert record(database).attempt == 1
 
 
@@ -135,7 +137,7 @@ def test_a_run_that_loses_its_engine_each_time_is_given_up(database: Database) -
         claim = begun(database, run)
         database.write_now(transitions.lose_engine, claim, claim.event_count, [], time.time())
 
-    assert database.write_now(transitions.begin, run, "w1", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w1", MAX_ATTEMPTS, time.time()) is None
 
     ended = record(database)
     assert ended.state is RunState.FAILED
@@ -156,7 +158,7 @@ def test_an_attempt_that_was_handed_back_does_not_count(database: Database) -> N
 def test_a_run_past_its_deadline_is_not_begun(database: Database) -> None:
     run = kept(database, deadline=time.time() - 1)
 
-    assert database.write_now(transitions.begin, run, "w1", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w1", MAX_ATTEMPTS, time.time()) is None
     assert record(database).state is RunState.TIMED_OUT
 
 
@@ -173,9 +175,9 @@ def test_a_running_run_that_was_asked_to_stop_is_not_begun_by_the_next_worker(da
     run = kept(database)
     begun(database, run)
     assert database.write_now(transitions.ask_to_cancel, "run-1", time.time()) is RunState.RUNNING
-    database.write_now(transitions.take_away, "w1", time.time())
+    database.write_now(transitions.take_away, "run-1", "w1", time.time())
 
-    assert database.write_now(transitions.begin, run, "w2", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w2", MAX_ATTEMPTS, time.time()) is None
     assert record(database).state is RunState.CANCELLED
 
 
