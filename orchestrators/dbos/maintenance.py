@@ -19,7 +19,7 @@ from orchestrators.dbos.executors import Executors
 from orchestrators.dbos.failures import LedgerUnusable
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
-from orchestrators.dbos.rows import DamagedRow, RunRow
+from orchestrators.dbos.rows import DamagedRow, RunRow, key
 from orchestrators.dbos.settings import DbosSettings
 from orchestrators.dbos.tables import queued, runs
 from orchestrators.run_problems import run_cancelled, run_lost
@@ -188,7 +188,7 @@ class Maintenance:
                 self._complain(f"nothing can be done about the run {row.run_id!r:.200}: {error!r:.500}", error)
 
     def _not_left_alone(self, select: sa.Select[Any]) -> sa.Select[Any]:
-        return select.where(runs.c.run_id.not_in(self._left_alone)) if self._left_alone else select
+        return select.where(runs.c.run_id.not_in([key(run_id) for run_id in self._left_alone]))
 
     def _complain(self, text: str, error: Exception) -> None:
         """Say it once, however often it is met."""

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from orchestrators.dbos.rows import RunRow, count, literal, state_of, stored_json
+from orchestrators.dbos.rows import MOST, RunRow, count, literal, state_of, stored_json
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
 from orchestrators.run_problems import run_damaged
@@ -23,8 +23,6 @@ from schemas.times import iso_time
 logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 500
-# More events than that no run has: what has a higher number was not written by any worker.
-_MOST_EVENTS = 10**9
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def page(connection: sa.Connection, query: RunQuery, mode: str) -> RunPage:
     before = _place(query.cursor, is_typed=connection.dialect.name != "sqlite")
     if before is not None:
         at, run_id = before
-        select = select.where(sa.tuple_(runs.c.created_at, runs.c.run_id) < sa.tuple_(sa.literal(at), literal(run_id)))
+        select = select.where(sa.tuple_(runs.c.created_at, runs.c.run_id) < sa.tuple_(literal(at), literal(run_id)))
     rows = connection.execute(select).all()
     shown = rows[: query.limit]
     return RunPage(
@@ -95,7 +93,7 @@ def events(connection: sa.Connection, run_id: str, after: int) -> list[RunEvent]
 def _events(run_id: str, rows: Any) -> Iterator[RunEvent]:
     at = 0.0
     for row in rows:
-        if type(row.seq) is not int or row.seq > _MOST_EVENTS:
+        if type(row.seq) is not int or row.seq > MOST:
             continue
         try:
             event = RunEvent.model_validate({**stored_json(row.event), "run_id": run_id, "seq": row.seq})

@@ -31,7 +31,8 @@ class Pruner:
         """Forget ended runs that ended more than `keep_s` seconds before `now`, and all but the newest `keep_runs`."""
         pruned = 0
         if keep_s is not None:
-            old = runs.c.finished_at < now - keep_s
+            # What is no time is no age.
+            old = runs.c.finished_at.between(1.0, now - keep_s)
             pruned += await self._prune(old)
         if keep_runs is not None:
             if keep_runs < 0:
@@ -46,7 +47,7 @@ class Pruner:
         select = sa.select(runs.c.created_at, runs.c.run_id).where(runs.c.state.in_(_ENDED))
         select = select.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).offset(keep_runs).limit(1)
         for row in await self._database.rows(select):
-            return sa.tuple_(sa.literal(row.created_at), literal(row.run_id))
+            return sa.tuple_(literal(row.created_at), literal(row.run_id))
         return None
 
     async def _prune(self, which: sa.ColumnElement[bool]) -> int:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from orchestrators.dbos.tables import is_clean, writable
 from schemas.runs import RunState
 
+MOST = 10**9
+"""More attempts or events than that no run has: such a number was not written by any worker."""
 # The years 1970 to 9999.
 _LAST_TIME = 253_402_300_799.0
-_MOST = 2**31 - 1
 # What pydantic still turns into JSON is a little deeper.
 _DEPTH = 200
 
@@ -79,20 +80,20 @@ def state_of(word: object) -> RunState:
         return RunState.FAILED
 
 
-def key(run_id: object) -> Any:
-    """The id of a row, or another text of it, as a query finds it again, whatever bytes SQLite holds there."""
-    if isinstance(run_id, str) and not run_id.isascii():
-        raw = run_id.encode("utf-8", "surrogateescape")
+def key(value: object) -> Any:
+    """What was read of a row, such as its id, as a query finds it again, whatever bytes SQLite holds there."""
+    if isinstance(value, str) and not value.isascii():
+        raw = value.encode("utf-8", "surrogateescape")
         try:
             raw.decode()
         except UnicodeDecodeError:
             return sa.cast(sa.literal(raw, sa.LargeBinary), sa.Text)
-    return run_id
+    return value
 
 
-def literal(run_id: object) -> Any:
+def literal(value: object) -> Any:
     """`key` as an expression."""
-    found = key(run_id)
+    found = key(value)
     return found if isinstance(found, sa.ColumnElement) else sa.literal(found)
 
 
@@ -123,7 +124,7 @@ def _refuse(constant: str) -> float:
 
 def count(value: object) -> int:
     """A number of something. Raises `ValueError`."""
-    if type(value) is not int or not 0 <= value <= _MOST:
+    if type(value) is not int or not 0 <= value <= MOST:
         raise ValueError("this is no count")
     return value
 

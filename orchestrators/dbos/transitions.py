@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 
-from orchestrators.dbos.rows import DamagedRow, RunRow, key
+from orchestrators.dbos.rows import MOST, DamagedRow, RunRow, key
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
 from orchestrators.run_problems import run_cancelled, run_damaged, run_given_up, run_handed_back, run_timed_out
@@ -27,7 +27,6 @@ GOING = (RunState.QUEUED, RunState.RUNNING)
 """The states of a run that has not ended. One in a state of a later release is left to the workers of that release."""
 MOST_HAND_BACKS = 50
 """How often a run may be handed back; each time it begins anew, and what it does may be paid for anew."""
-_MOST_EVENTS = 10**9
 
 
 class ClaimLost(Exception):
@@ -170,7 +169,7 @@ def end_damaged(connection: sa.Connection, run_id: str, what: str, now: float) -
         return False
     problem = run_damaged(run.run_id, what)
     numbers = connection.scalars(sa.select(events_table.c.seq).where(events_table.c.run_id == key(run_id)))
-    last = max((seq for seq in numbers if type(seq) is int and 0 < seq < _MOST_EVENTS), default=0)
+    last = max((seq for seq in numbers if type(seq) is int and 0 < seq < MOST), default=0)
     kept = {name: getattr(run, name) for name in _KEPT_OF_DAMAGED}
     values = kept | _end_values(RunState.FAILED, problem, now) | {"executor": None, "cancel_asked_at": None}
     update = runs.update().where(runs.c.run_id == key(run_id))
