@@ -17,6 +17,7 @@ from orchestrators.dbos.clock import Clock, move_age_clock, steady
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.executors import Executors
 from orchestrators.dbos.failures import LedgerUnusable
+from orchestrators.dbos.migration import refuse_newer
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
 from orchestrators.dbos.rows import DamagedRow, RunRow, key
@@ -92,7 +93,9 @@ class Maintenance:
             self._complain(f"a step of maintenance failed: {error!r}", error)
 
     async def recover(self) -> None:
-        """Put back in the queue what dead workers had in hand."""
+        """Put back in the queue what dead workers had in hand. Raises `LedgerUnusable`."""
+        # A worker that has nothing to do must notice it too.
+        await self._database.read(refuse_newer)
         running = await self._database.rows(sa.select(runs).where(runs.c.state == RunState.RUNNING))
         await self._each(running, self._look_at)
         owners = {run.executor for run in map(RunRow.of, running) if run.executor is not None}
