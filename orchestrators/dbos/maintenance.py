@@ -167,7 +167,7 @@ class Maintenance:
 
     async def prune(self) -> None:
         """Forget what is too old or too much."""
-        keep_s, now = self._settings.keep_s, time.time()
+        keep_s, now = self._settings.keep_s, self._clock.look()
         if keep_s is not None:
             elapsed_s = 0.0 if self._pruned_at is None else steady() - self._pruned_at
             self._pruned_at = steady()

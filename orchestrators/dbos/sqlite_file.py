@@ -29,21 +29,21 @@ class SqliteFile:
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.path.exists() and self._beside("-wal").exists():
-            # SQLite would remove it, and with it the runs that only it holds.
             raise failures.moved_away(self.path)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self.opened = _identity(self.path)
 
     def check(self) -> bool:
-        """Whether the path still leads to the file that was opened; false where another one can be opened there.
+        """Whether the path still leads to the file that was opened; false where another one can be opened, or made.
 
-        Raises `ProblemError` where there is none, or where the file that is there would be mixed with the old one.
+        Raises `ProblemError` while the log of the old file is there: SQLite would put that into the other one, or
+        remove it, and with it runs that only it holds.
         """
         found, log = _identity(self.path), _identity(self._beside("-wal"))
         if found is not None and found == self.opened:
             self._log = log
             return True
-        if found is None or (log is not None and log == self._log):
+        if log is not None and (found is None or log == self._log):
             raise failures.moved_away(self.path)
         return False
 
