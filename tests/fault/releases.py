@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -32,6 +33,7 @@ from tests.support.newer_release import make_newer_release
 LIMIT_S = 600.0
 _MODE = {"orchestration_mode": "dbos"}
 _SETTINGS = "[rpc.engine]\nmax_engines = 1\n[rpc_dbos]\nmax_attempts = 100\nconcurrency = 2\npoll_s = 0.1\n"
+_MADE_OF_THIS = ("present", "newer")
 _COMPLAINTS = ("nobody foresaw", "a step of maintenance failed", "damaged", "Unexpected failure")
 
 
@@ -62,6 +64,7 @@ class Releases:
         self._started = 0
         self._killed = 0
         self._said = ""
+        self._faults: list[str] = []
         (home / "workspace").mkdir(parents=True)
         self._config = home / "settings.toml"
         self._config.write_text(_SETTINGS)
@@ -78,9 +81,9 @@ class Releases:
                 self._kill_one()
         self._settle()
         read_by = self._read()
-        for _, client in self._servers:
+        for release, client in self._servers:
             client.__exit__(None, None, None)
-            self._said += client.stderr
+            self._listen(release, client)
         return self._report(read_by, time.monotonic() - began)
 
     def _serve(self) -> tuple[str, RpcClient]:
@@ -112,12 +115,16 @@ class Releases:
 
     def _kill_one(self) -> None:
         number = self._chance.randrange(len(self._servers))
-        _, client = self._servers[number]
+        release, client = self._servers[number]
         client.process.kill()
         client.wait()
-        self._said += client.stderr
+        self._listen(release, client)
         self._killed += 1
         self._servers[number] = self._serve()
+
+    def _listen(self, release: str, client: RpcClient) -> None:
+        if release in _MADE_OF_THIS:
+            self._said += client.stderr
 
     def _settle(self) -> None:
         deadline = time.monotonic() + LIMIT_S
@@ -132,14 +139,24 @@ class Releases:
         for release, client in dict(self._servers).items():
             for run_id in self._chance.sample(sorted(self._asked.acknowledged), min(20, len(self._asked.acknowledged))):
                 for method in ("runs/get", "runs/result", "runs/watch"):
-                    client.result(method, {"run_id": run_id, **_MODE})
-                    read[release] += 1
-            client.result("runs/list", {"limit": 1000, **_MODE})
+                    self._ask(release, client, method, {"run_id": run_id}, read)
+            self._ask(release, client, "runs/list", {"limit": 1000}, read)
         return read
+
+    def _ask(self, release: str, client: RpcClient, method: str, params: dict[str, Any], read: Counter[str]) -> None:
+        """An earlier release need not know what a later one writes; those that are made of this one must."""
+        answer = client.call(method, {**params, **_MODE})
+        if "result" in answer:
+            read[release] += 1
+        elif release in _MADE_OF_THIS:
+            self._faults.append(f"{release} answers {method} with {answer['error']['message']}")
+        else:
+            read[f"{release}, {method} refused"] += 1
 
     def _report(self, read_by: Counter[str], seconds: float) -> ReleasesReport:
         kept = kept_runs(SqliteLedger(database_of(self._home)))
-        faults = [f"{run_id} is not there" for run_id in sorted(self._asked.acknowledged - kept.keys())]
+        faults = [*self._faults]
+        faults += [f"{run_id} is not there" for run_id in sorted(self._asked.acknowledged - kept.keys())]
         several = 0
         for run_id, run in kept.items():
             kinds = [event["kind"] for _, event in run.events]
