@@ -111,6 +111,20 @@ def run_given_up(run_id: str, attempts: int) -> Problem:
     )
 
 
+def run_handed_back(run_id: str, times: int) -> Problem:
+    """How a run ends that no worker ever had the time for."""
+    problem = run_lost(
+        run_id, f"The run was handed back {times} times by workers that were told to stop before it had ended."
+    )
+    step = NextStep(kind="retry", detail="Keep a worker running, such as `mthds-rpc worker`, then run it again.")
+    return problem.model_copy(update={"next_step": step})
+
+
+def run_damaged(run_id: str, what: str) -> Problem:
+    """How a run ends, or is shown, whose stored row cannot be used; `what` names the parts."""
+    return run_lost(run_id, f"What is stored of the run is damaged: {what}.")
+
+
 def run_unexpected(run_id: str, process: str = "worker") -> Problem:
     """How a run ends in a `process` that met what nobody foresaw."""
     return Problem(

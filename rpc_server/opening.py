@@ -99,6 +99,9 @@ async def _resume(plugins: Plugins, mode: str) -> None:
             await plugins.orchestrators.get(mode)
         except ProblemError as error:
             logger.warning("runs in the mode '%s' are not taken up yet: %s", mode, error)
+        except Exception:
+            # The first call that needs them is told; the server goes on.
+            logger.exception("runs in the mode '%s' are not taken up yet", mode)
 
 
 def _plugin_document(plugins: Plugins, origin: PluginOrigin, settings: Settings) -> Document:

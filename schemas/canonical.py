@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 
@@ -15,12 +17,33 @@ def canonical_json(value: Any) -> bytes:
 
 def digest_of(method: MethodSource) -> str:
     """The SHA-256 of a method's content, in hexadecimal."""
-    content = method.model_dump(mode="json", exclude={"origin", "name"})
+    content = _content(method, {"origin", "name"}, _OF_METHODS)
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def request_digest(run: RunRequest) -> str:
     """What makes two requests the same run: everything after inlining but its id, its times and what to include."""
-    content = run.model_dump(mode="json", exclude={"run_id", "created_at", "deadline", "include"})
+    content = _content(run, {"run_id", "created_at", "deadline", "include"}, _OF_RUNS)
     content["method"] = digest_of(run.method)
     return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def _content(model: BaseModel, left_out: set[str], always: frozenset[str]) -> dict[str, Any]:
+    """The members that count. Those that came after 0.1.0 count where they are set: its digests are kept in ledgers."""
+    members = model.model_dump(mode="json", exclude=left_out)
+    return {name: value for name, value in members.items() if name in always or value is not None}
+
+
+_OF_METHODS = frozenset({"files", "mthds_contents", "dependencies"})
+_OF_RUNS = frozenset(
+    {
+        "method",
+        "orchestration_mode",
+        "pipe_code",
+        "inputs",
+        "output_name",
+        "output_multiplicity",
+        "dynamic_output_concept_ref",
+        "run_mode",
+    }
+)

@@ -1,9 +1,10 @@
 """A run: what is asked, what happens, what comes of it."""
 
+import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from schemas.base import Closed, Open
 from schemas.method_source import MethodSource
@@ -23,9 +24,46 @@ class RunState(StrEnum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
 
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """The state that is stored or sent as `word`.
+
+        A later release may know more states than this one. Such a state keeps its word and is not final.
+        Raises `ValueError` for what cannot be a state.
+        """
+        if word in cls.__members__:
+            return cls(word)
+        if not _STATE_WORD.fullmatch(word):
+            raise ValueError("this is no state of a run")
+        state = str.__new__(cls, word)
+        state._name_ = state._value_ = word
+        return state
+
+    @property
+    def is_known(self) -> bool:
+        return self.value in type(self).__members__
+
     @property
     def is_final(self) -> bool:
-        return self not in (RunState.QUEUED, RunState.RUNNING)
+        return self.is_known and self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+_STATE_WORD = re.compile(r"[A-Z][A-Z_]{0,39}")
+
+
+def _readable_state(state: Any) -> Any:
+    """A state of a later release is taken; what cannot be one is left to the enumeration, which refuses it."""
+    return RunState.of(state) if isinstance(state, str) and _STATE_WORD.fullmatch(state) else state
+
+
+_WORDS = f"{', '.join(list(RunState)[:-1])} or {list(RunState)[-1]}; a later release may know others."
+
+AnyRunState = Annotated[
+    RunState,
+    BeforeValidator(_readable_state),
+    WithJsonSchema({"type": "string", "description": _WORDS}),
+]
+"""The state of a run that is told or read, by whatever release; `RunState` itself is what a caller may ask for."""
 
 
 class RunRequest(Closed):
@@ -47,15 +85,26 @@ class RunRequest(Closed):
     """Absolute, seconds since the epoch; a run still going then ends as `run.timed_out`."""
 
 
+EventKind = Literal[
+    "run_started",
+    "pipe_started",
+    "pipe_completed",
+    "pipe_failed",
+    "pipe_skipped",
+    "run_requeued",
+    "run_ended",
+    "unreadable",
+]
+
+
 class RunEvent(Open):
     """One thing that happened in a run. `seq` counts from 1 without gaps within a run."""
 
     run_id: str
     seq: int
-    kind: Literal[
-        "run_started", "pipe_started", "pipe_completed", "pipe_failed", "pipe_skipped", "run_requeued", "run_ended"
-    ]
-    at: float
+    kind: EventKind | str
+    """A later release may know more kinds. `unreadable` stands for an event whose stored text is damaged."""
+    at: Annotated[float, Field(allow_inf_nan=False)]
     """Seconds since the epoch."""
     pipe: str | None = None
     node_id: str | None = None
@@ -99,7 +148,7 @@ class RunResult(Open):
 
     pipeline_run_id: str
     orchestration_mode: str
-    state: RunState = RunState.COMPLETED
+    state: AnyRunState = RunState.COMPLETED
     created_at: str
     """ISO 8601, UTC."""
     finished_at: str | None = None
@@ -120,7 +169,7 @@ class StartAck(Open):
 
     pipeline_run_id: str
     orchestration_mode: str
-    state: RunState
+    state: AnyRunState
     created_at: str
     worker_alive: bool | None = None
 
@@ -130,7 +179,7 @@ class RunRecord(Open):
 
     pipeline_run_id: str
     orchestration_mode: str
-    state: RunState
+    state: AnyRunState
     created_at: str
     started_at: str | None = None
     finished_at: str | None = None

@@ -1,5 +1,6 @@
 """Tells those who wait for runs how the runs get on: one query for all of them, and none while nobody waits."""
 
+import logging
 import time
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from orchestrators.dbos import reading
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.reading import Standing
 from schemas.problem import ProblemError
+
+logger = logging.getLogger(__name__)
 
 _POLL_S = 0.03
 # How long the database may be away before those who wait are told.
@@ -23,7 +26,7 @@ class _Waiter:
     seen: Standing | None
     changed: anyio.Event = field(default_factory=anyio.Event)
     standing: Standing | None = None
-    error: ProblemError | None = None
+    error: Exception | None = None
 
 
 class Changes:
@@ -60,6 +63,9 @@ class Changes:
                 except ProblemError as error:
                     if time.monotonic() - last_good > _PATIENCE_S:
                         self._tell_all(error)
+                except Exception as error:  # noqa: BLE001 - those who wait are told, and the next ones are looked for
+                    logger.exception("the changes of runs cannot be read")
+                    self._tell_all(error)
                 await anyio.sleep(_POLL_S)
         finally:
             self._is_looking = False
@@ -77,7 +83,7 @@ class Changes:
                 waiter.standing = standing
                 waiter.changed.set()
 
-    def _tell_all(self, error: ProblemError) -> None:
+    def _tell_all(self, error: Exception) -> None:
         for waiter in self._waiters:
             waiter.error = error
             waiter.changed.set()

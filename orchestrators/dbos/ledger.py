@@ -12,6 +12,7 @@ from orchestrators.dbos.database import Database
 from orchestrators.dbos.executors import Executors
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.reading import Standing
+from orchestrators.dbos.rows import DamagedRow
 from orchestrators.deadlines import patience_s
 from orchestrators.run_problems import run_cancelled, run_lost, run_not_finished, run_not_found
 from schemas.problem import Problem, ProblemError
@@ -65,27 +66,31 @@ class DbosLedger:
     async def result(self, run_id: str, wait_s: float) -> RunResult:
         """The result; raises the run's problem, or `run.not_finished` after `wait_s` seconds."""
         standing = await self._standing(run_id)
-        if not standing.state.is_final and wait_s > 0:
+        if not standing.is_over and wait_s > 0:
             with anyio.move_on_after(wait_s):
                 standing = await self.ended(run_id)
-        if not standing.state.is_final and await self._late_in(run_id) <= 0:
+        if not standing.is_over and await self._late_in(run_id) <= 0:
             await self._end_late(run_id)
             standing = await self._standing(run_id)
-        if not standing.state.is_final:
+        if not standing.is_over:
             raise run_not_finished(run_id)
         return await self.outcome(run_id)
 
     async def outcome(self, run_id: str) -> RunResult:
         """What came of a run that has ended: its result, or its problem raised."""
-        result = await self._database.read(reading.result, run_id)
+        result = await self._database.read(reading.outcome, run_id)
         if result is not None:
-            return RunResult.model_validate(result)
+            return result
         record = await self.get(run_id)
         raise ProblemError(record.problem or _unexplained(run_id))
 
     async def cancel(self, run_id: str) -> RunRecord:
         """Stop the run and return its record once it has ended; a run that had ended is left as it is."""
-        state = await self._database.write(transitions.ask_to_cancel, run_id, time.time())
+        try:
+            state = await self._database.write(transitions.ask_to_cancel, run_id, time.time())
+        except DamagedRow as damage:
+            await self._database.write(transitions.end_damaged, run_id, damage.what, time.time())
+            return await self.get(run_id)
         if state is None:
             raise run_not_found(run_id)
         if state is RunState.CANCELLED:
@@ -115,7 +120,7 @@ class DbosLedger:
                 for event in events:
                     after = event.seq
                     yield event
-            if standing.state.is_final:
+            if standing.is_over:
                 return
             standing = await self._next(run_id, standing, late_at)
 
@@ -123,13 +128,13 @@ class DbosLedger:
         """Wait for the end of a run."""
         standing = await self._standing(run_id)
         late_at = anyio.current_time() + await self._late_in(run_id)
-        while not standing.state.is_final:
+        while not standing.is_over:
             standing = await self._next(run_id, standing, late_at)
         return standing
 
     async def prune(self, keep_s: float | None, keep_runs: int | None) -> int:
         """Forget ended runs that are old or too many; how many it was."""
-        return await self._pruner.prune(keep_s, keep_runs)
+        return await self._pruner.prune(keep_s, keep_runs, time.time())
 
     async def _standing(self, run_id: str) -> Standing:
         standings = await self._database.read(reading.standings, [run_id])

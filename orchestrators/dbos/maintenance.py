@@ -1,17 +1,26 @@
-"""What every worker looks after now and then, for all: dead workers, overdue runs, strays, old runs."""
+"""What every worker looks after now and then, for all: dead workers, overdue runs, strays, old runs.
+
+A step takes each row by itself, so that one that cannot be used keeps no other from being looked after.
+"""
 
 import logging
 import time
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container, Iterable
+from functools import partial
+from typing import Any
 
 import anyio
 import sqlalchemy as sa
 
 from orchestrators.dbos import transitions
+from orchestrators.dbos.clock import Clock, move_age_clock, steady
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.executors import Executors
+from orchestrators.dbos.failures import LedgerUnusable
+from orchestrators.dbos.migration import refuse_newer
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
+from orchestrators.dbos.rows import DamagedRow, RunRow, key
 from orchestrators.dbos.settings import DbosSettings
 from orchestrators.dbos.tables import queued, runs
 from orchestrators.run_problems import run_cancelled, run_lost
@@ -27,6 +36,10 @@ _PRUNE_S = 600.0
 # A run is ended by others only so long after its deadline that its own worker must have failed to.
 _LATE_S = 5.0
 _AT_ONCE = 100
+# Rows of which a worker says that it cannot do anything about them, and looks no more at them.
+_MOST_LEFT_ALONE = 500
+# The part of `max_age_days` by which the clock may leap before it is doubted.
+_LEAP = 1 / 4
 
 
 class Maintenance:
@@ -41,6 +54,7 @@ class Maintenance:
         settings: DbosSettings,
         executor: str,
         in_hand: Container[str],
+        clock: Clock,
     ) -> None:
         self._database = database
         self._queue = queue
@@ -49,46 +63,91 @@ class Maintenance:
         self._settings = settings
         self._executor = executor
         self._in_hand = in_hand
+        self._clock = clock
         self._suspects: set[str] = set()
+        self._left_alone: set[str] = set()
+        self._complaints: set[str] = set()
+        self._overdue: dict[tuple[str, int], float] = {}
+        self._pruned_at: float | None = None
 
     async def keep(self) -> None:
-        """Look after everything, each in its own interval, until cancelled."""
+        """Look after everything, each in its own interval, until cancelled. Raises `LedgerUnusable`."""
         due = dict.fromkeys((self.recover, self.end_overdue, self.collect_strays, self.prune), 0.0)
         every = {self.recover: _RECOVER_S, self.end_overdue: _OVERDUE_S, self.collect_strays: _STRAYS_S}
         while True:
+            self._clock.look()
             for task in due:
                 if time.monotonic() >= due[task]:
-                    try:
-                        await task()
-                    except ProblemError as error:
-                        logger.warning("the database is away: %s", error)
+                    await self._do(task)
                     due[task] = time.monotonic() + every.get(task, _PRUNE_S)
             await anyio.sleep(_RECOVER_S)
 
+    async def _do(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except LedgerUnusable:
+            raise
+        except ProblemError as error:
+            logger.warning("the database is away: %s", error)
+        except Exception as error:  # noqa: BLE001 - the other steps are done whatever became of this one
+            self._complain(f"a step of maintenance failed: {error!r}", error)
+
     async def recover(self) -> None:
-        """Put back in the queue what dead workers had in hand."""
-        owners = await self._queue.owners() - {self._executor}
-        owners |= await self._database.read(_claimants) - {self._executor}
+        """Put back in the queue what dead workers had in hand. Raises `LedgerUnusable`."""
+        # A worker that has nothing to do must notice it too.
+        await self._database.read(refuse_newer)
+        running = await self._database.rows(sa.select(runs).where(runs.c.state == RunState.RUNNING))
+        await self._each(running, self._look_at)
+        owners = {run.executor for run in map(RunRow.of, running) if run.executor is not None}
+        owners = (owners | await self._queue.owners()) - {self._executor}
         burial = self._executors.burying(owners)
         dead = await self._database.in_thread(burial.__enter__)
         try:
             for executor in dead:
-                lost = await self._database.write(transitions.take_away, executor, time.time())
-                await self._queue.put_back(await self._queue.owned([executor]))
-                if lost:
-                    logger.warning("the worker %s is dead; its runs wait for another: %s", executor, ", ".join(lost))
+                await self._take_away(executor)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._database.in_thread(burial.__exit__, None, None, None)
 
+    async def _look_at(self, row: Any) -> None:
+        run = RunRow.of(row)
+        if run.damage:
+            raise DamagedRow(run.run_id, ", ".join(run.damage))
+
+    async def _take_away(self, executor: str) -> None:
+        held = sa.select(runs).where(runs.c.state == RunState.RUNNING, runs.c.executor == executor)
+        lost: list[str] = []
+
+        async def take(row: Any) -> None:
+            if await self._database.write(transitions.take_away, row.run_id, executor, time.time()):
+                lost.append(row.run_id)
+
+        await self._each(await self._database.rows(held), take)
+        await self._queue.put_back(await self._queue.owned([executor]))
+        if lost:
+            logger.warning("the worker %s is dead; its runs wait for another: %s", executor, ", ".join(lost))
+
     async def end_overdue(self) -> None:
         """End the runs whose deadline has long passed, whatever became of whoever had them."""
-        now = time.time()
-        select = sa.select(runs.c.run_id, runs.c.deadline, runs.c.created_at).where(runs.c.state.in_(transitions.GOING))
-        select = select.where(runs.c.deadline < now - _LATE_S).limit(_AT_ONCE)
-        for row in await self._database.rows(select):
-            limit_s = row.deadline - row.created_at
-            await self._database.write(transitions.time_out, row.run_id, limit_s, now)
+        now = self._clock.look()
+        select = sa.select(runs).where(runs.c.state.in_(transitions.GOING), runs.c.deadline < now - _LATE_S)
+        # What was started after the clock was set forward comes first: the others may have to be left alone for long.
+        select = self._not_left_alone(select).order_by(runs.c.created_at.desc()).limit(_AT_ONCE)
+        seen, self._overdue = self._overdue, {}
+        await self._each(await self._database.rows(select), partial(self._end_overdue, now=now, seen=seen))
+
+    async def _end_overdue(self, row: Any, now: float, seen: dict[tuple[str, int], float]) -> None:
+        await self._look_at(row)
+        run = RunRow.of(row)
+        if run.deadline is None or run.deadline + self._clock.set_forward_since(run.created_at) >= now - _LATE_S:
+            return
+        if run.state is RunState.RUNNING and run.executor != self._executor and run.deadline < self._clock.began_at:
+            # Whether it is late, or the clock was set forward before this process began, cannot be told. Its worker
+            # can; where that hangs, the run gets its whole time once more, by this process's own clock.
+            first = self._overdue[run.run_id, run.attempt] = seen.get((run.run_id, run.attempt), steady())
+            if steady() - first < run.limit_s:
+                return
+        await self._database.write(transitions.time_out, row.run_id, run.limit_s, now)
 
     async def collect_strays(self) -> None:
         """Put back what DBOS gave to this worker and it never got; end what DBOS holds for done and never was."""
@@ -97,28 +156,55 @@ class Maintenance:
         self._suspects = mine - again
         if again:
             await self._queue.put_back(sorted(again))
-        before = time.time() - _STRAYS_S
-        for run_id, status in await self._database.read(_strays, before):
-            state, problem = RunState.FAILED, run_lost(run_id, "The queue no longer knows the run.")
-            if status == "CANCELLED":
-                state, problem = RunState.CANCELLED, run_cancelled(run_id)
-            await self._database.write(transitions.end_unclaimed, run_id, state, problem, time.time())
+        select = self._not_left_alone(_strays(time.time() - _STRAYS_S))
+        await self._each(await self._database.rows(select), self._end_stray)
+
+    async def _end_stray(self, row: Any) -> None:
+        state, problem = RunState.FAILED, run_lost(row.run_id, "The queue no longer knows the run.")
+        if row.status == "CANCELLED":
+            state, problem = RunState.CANCELLED, run_cancelled(row.run_id)
+        await self._database.write(transitions.end_unclaimed, row.run_id, state, problem, time.time())
 
     async def prune(self) -> None:
         """Forget what is too old or too much."""
-        await self._pruner.prune(self._settings.keep_s, self._settings.keep_runs)
+        keep_s, now = self._settings.keep_s, self._clock.look()
+        if keep_s is not None:
+            elapsed_s = 0.0 if self._pruned_at is None else steady() - self._pruned_at
+            self._pruned_at = steady()
+            now = await self._database.write(move_age_clock, now, elapsed_s, keep_s * _LEAP)
+        await self._pruner.prune(keep_s, self._settings.keep_runs, now)
+
+    async def _each(self, rows: Iterable[Any], work: Callable[[Any], Awaitable[None]]) -> None:
+        """Do something about each row; end a run whose row is damaged, leave alone what even that does not help."""
+        for row in rows:
+            try:
+                try:
+                    await work(row)
+                except DamagedRow as damage:
+                    logger.error("%s; it ends as failed", damage)
+                    await self._database.write(transitions.end_damaged, row.run_id, damage.what, time.time())
+            except ProblemError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the next row is another run's
+                if len(self._left_alone) < _MOST_LEFT_ALONE and isinstance(row.run_id, str):
+                    self._left_alone.add(row.run_id)
+                self._complain(f"nothing can be done about the run {row.run_id!r:.200}: {error!r:.500}", error)
+
+    def _not_left_alone(self, select: sa.Select[Any]) -> sa.Select[Any]:
+        return select.where(runs.c.run_id.not_in([key(run_id) for run_id in self._left_alone]))
+
+    def _complain(self, text: str, error: Exception) -> None:
+        """Say it once, however often it is met."""
+        if text not in self._complaints and len(self._complaints) < _MOST_LEFT_ALONE:
+            self._complaints.add(text)
+            logger.error("%s", text, exc_info=error)
 
 
-def _claimants(connection: sa.Connection) -> set[str]:
-    """The executors that the ledger knows to have a run."""
-    select = sa.select(runs.c.executor).where(runs.c.state == RunState.RUNNING).distinct()
-    return {executor for executor in connection.scalars(select) if executor is not None}
-
-
-def _strays(connection: sa.Connection, before: float) -> list[tuple[str, str | None]]:
+def _strays(before: float) -> sa.Select[Any]:
     """Runs that go on in the ledger and are over, or never were, for DBOS."""
     joined = runs.outerjoin(queued, queued.c.workflow_uuid == runs.c.run_id)
     select = sa.select(runs.c.run_id, queued.c.status).select_from(joined).where(runs.c.state.in_(transitions.GOING))
-    select = select.where(runs.c.created_at < before)
+    # On SQLite anything may be in the place of a time; as a number it is an early one.
+    select = select.where(sa.cast(runs.c.created_at, sa.Double) < before)
     over = sa.or_(queued.c.status.is_(None), queued.c.status.not_in(("ENQUEUED", "PENDING", "DELAYED")))
-    return [(row.run_id, row.status) for row in connection.execute(select.where(over).limit(_AT_ONCE))]
+    return select.where(over).limit(_AT_ONCE)

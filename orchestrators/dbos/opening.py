@@ -6,14 +6,17 @@ from orchestrators.dbos.settings import DbosSettings, resolved_url
 from schemas.problem import ProblemError, problem_error
 
 
-def open_database(context: PluginContext) -> tuple[DbosSettings, Database]:
-    """The settings and the open database of a process. Blocks. Raises `ProblemError`."""
+def open_database(context: PluginContext, *, follows: bool = True) -> tuple[DbosSettings, Database]:
+    """The settings and the open database of a process; `follows` as `Database` takes it. Blocks.
+
+    Raises `ProblemError`.
+    """
     settings = DbosSettings.of(context.settings)
     try:
         url = resolved_url(settings, context.state_dir, context.environment)
     except SettingFault as fault:
         raise _misconfigured(fault) from fault
-    return settings, Database.open(url)
+    return settings, Database.open(url, follows=follows)
 
 
 def _misconfigured(fault: SettingFault) -> ProblemError:

@@ -12,7 +12,6 @@ from orchestrators.dbos.keeper import WorkerKeeper
 from orchestrators.dbos.ledger import DbosLedger
 from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
-from orchestrators.dbos.reading import Kept
 from orchestrators.dbos.retention import Pruner
 from orchestrators.run_problems import run_id_taken
 from schemas.canonical import request_digest
@@ -56,24 +55,17 @@ class DbosOrchestrator:
     async def start(self, run: RunRequest) -> StartAck:
         """Keep and queue a run; it is safe once this returns. The very same request again returns the same run."""
         digest = request_digest(run)
-        kept, alive = await self._database.write(lambda connection: self._keep(connection, run, digest))
-        return StartAck(
-            pipeline_run_id=run.run_id,
-            orchestration_mode=MODE,
-            state=kept.state,
-            created_at=iso_time(kept.created_at),
-            worker_alive=alive,
-        )
+        return await self._database.write(lambda connection: self._keep(connection, run, digest))
 
-    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> tuple[Kept, bool]:
+    def _keep(self, connection: sa.Connection, run: RunRequest, digest: str) -> StartAck:
         alive = self._executors.any_alive()
         if transitions.keep(connection, run, digest):
             self._queue.add(connection, run)
-            return Kept(digest, RunState.QUEUED, run.created_at), alive
+            return _acknowledged(run.run_id, RunState.QUEUED, run.created_at, alive)
         kept = reading.kept(connection, run.run_id)
         if kept.digest != digest:
             raise run_id_taken(run.run_id)
-        return kept, alive
+        return _acknowledged(run.run_id, kept.state, kept.created_at, alive)
 
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Start a run and wait for its end; cancelling this leaves the run going."""
@@ -90,6 +82,16 @@ class DbosOrchestrator:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _acknowledged(run_id: str, state: RunState, created_at: float, alive: bool) -> StartAck:
+    return StartAck(
+        pipeline_run_id=run_id,
+        orchestration_mode=MODE,
+        state=state,
+        created_at=iso_time(created_at),
+        worker_alive=alive,
+    )
 
 
 def _no_worker() -> ProblemError:

@@ -15,7 +15,7 @@ from orchestrators.dbos.library import (
     DBOSClient,
     NoSuchWorkflow,
 )
-from orchestrators.dbos.tables import queued
+from orchestrators.dbos.tables import is_clean, queued
 from schemas.runs import RunRequest
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class RunQueue:
             try:
                 await self._database.in_thread(self._client.resume_workflows, some, queue_name=QUEUE)
             except NoSuchWorkflow:
-                # Somebody deleted one meanwhile; DBOS then resumes none of them, and the next look finds the others.
+                # One was deleted meanwhile; DBOS then resumes none of them, and the next look finds the others.
                 logger.info("a run to be put back is gone")
 
     async def delete(self, run_ids: Sequence[str]) -> None:
@@ -70,13 +70,13 @@ class RunQueue:
     async def owners(self) -> set[str]:
         """The executors that DBOS knows to have a run."""
         select = sa.select(queued.c.executor_id).where(queued.c.status == "PENDING", _OURS).distinct()
-        return {row.executor_id for row in await self._database.rows(select) if row.executor_id is not None}
+        return {row.executor_id for row in await self._database.rows(select) if is_clean(row.executor_id)}
 
     async def owned(self, executors: Collection[str]) -> list[str]:
         """The runs that DBOS knows some executors to have."""
         select = sa.select(queued.c.workflow_uuid).where(queued.c.status == "PENDING", _OURS)
         select = select.where(queued.c.executor_id.in_(executors))
-        return [row.workflow_uuid for row in await self._database.rows(select)]
+        return [row.workflow_uuid for row in await self._database.rows(select) if is_clean(row.workflow_uuid)]
 
 
 _OURS = queued.c.queue_name == QUEUE

@@ -2,14 +2,15 @@
 
 import re
 import shutil
-import time
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import sqlalchemy as sa
 
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.queue import RunQueue
+from orchestrators.dbos.rows import key, literal
 from orchestrators.dbos.tables import events, results, runs
 from schemas.params import RUN_ID_PATTERN
 from schemas.runs import RunState
@@ -26,11 +27,12 @@ class Pruner:
         self._queue = queue
         self._artifacts = artifacts
 
-    async def prune(self, keep_s: float | None, keep_runs: int | None) -> int:
-        """Forget ended runs that ended more than `keep_s` seconds ago, and all but the newest `keep_runs`."""
+    async def prune(self, keep_s: float | None, keep_runs: int | None, now: float) -> int:
+        """Forget ended runs that ended more than `keep_s` seconds before `now`, and all but the newest `keep_runs`."""
         pruned = 0
         if keep_s is not None:
-            old = runs.c.finished_at < time.time() - keep_s
+            # What is no time is no age.
+            old = runs.c.finished_at.between(1.0, now - keep_s)
             pruned += await self._prune(old)
         if keep_runs is not None:
             if keep_runs < 0:
@@ -45,27 +47,36 @@ class Pruner:
         select = sa.select(runs.c.created_at, runs.c.run_id).where(runs.c.state.in_(_ENDED))
         select = select.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).offset(keep_runs).limit(1)
         for row in await self._database.rows(select):
-            return sa.tuple_(sa.literal(row.created_at), sa.literal(row.run_id))
+            return sa.tuple_(literal(row.created_at), literal(row.run_id))
         return None
 
     async def _prune(self, which: sa.ColumnElement[bool]) -> int:
         pruned = 0
         select = sa.select(runs.c.run_id).where(runs.c.state.in_(_ENDED), which).limit(_AT_ONCE)
         while ids := [row.run_id for row in await self._database.rows(select)]:
-            await anyio.to_thread.run_sync(self._remove_artifacts, ids)
-            await self._queue.delete(ids)
-            await self._database.write(_delete, ids)
-            pruned += len(ids)
+            usable = [run_id for run_id in ids if _is_usable(run_id)]
+            await anyio.to_thread.run_sync(self._remove_artifacts, usable)
+            await self._queue.delete(usable)
+            deleted = await self._database.write(_delete, ids)
+            if deleted == 0:
+                # The next look would find the same ones.
+                break
+            pruned += deleted
         return pruned
 
     def _remove_artifacts(self, run_ids: list[str]) -> None:
         for run_id in run_ids:
-            # A shared database may hold what somebody else wrote: no path is made of that.
-            if not re.fullmatch(RUN_ID_PATTERN, run_id):
-                continue
             shutil.rmtree(self._artifacts / run_id, ignore_errors=True)
 
 
-def _delete(connection: sa.Connection, run_ids: list[str]) -> None:
+def _is_usable(run_id: object) -> bool:
+    """Whether it is the id of a run. A shared database may hold anything: no path is made of that."""
+    return isinstance(run_id, str) and re.fullmatch(RUN_ID_PATTERN, run_id) is not None
+
+
+def _delete(connection: sa.Connection, run_ids: list[Any]) -> int:
+    keys = [key(run_id) for run_id in run_ids]
+    deleted = 0
     for table in (events, results, runs):
-        connection.execute(table.delete().where(table.c.run_id.in_(run_ids)))
+        deleted = connection.execute(table.delete().where(table.c.run_id.in_(keys))).rowcount
+    return deleted

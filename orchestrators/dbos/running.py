@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
+import anyio.to_thread
 import sqlalchemy as sa
 
 from orchestrators.dbos import transitions
+from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.database import Database
+from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
 from orchestrators.last_chance import LastChance
 from orchestrators.pool import EnginePool, Lane
-from orchestrators.run_problems import run_cancelled, run_unexpected
+from orchestrators.run_problems import run_cancelled, run_timed_out, run_unexpected
+from schemas.canonical import request_digest
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
@@ -37,8 +41,8 @@ class ActiveRun:
     claim: Claim
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     cancel_asked: bool = False
-    is_lost: bool = False
-    """Another worker has it, or it has ended."""
+    lost: ClaimLost | DamagedRow | None = None
+    """Why it is not this worker's any more."""
     is_handed_back: bool = False
 
 
@@ -46,13 +50,20 @@ class Runner:
     """Runs what a worker is given. It is safe to be given the same run twice: what has ended is left alone."""
 
     def __init__(
-        self, database: Database, pool: EnginePool, executor: str, max_attempts: int, redact: Callable[[Any], Any]
+        self,
+        database: Database,
+        pool: EnginePool,
+        executor: str,
+        max_attempts: int,
+        redact: Callable[[Any], Any],
+        clock: Clock,
     ) -> None:
         self._database = database
         self._pool = pool
         self._executor = executor
         self._max_attempts = max_attempts
         self._redact = redact
+        self._clock = clock
         self.in_hand: set[str] = set()
         """Every run between its dispatch and its end here, those between two attempts among them."""
         self.active: dict[str, ActiveRun] = {}
@@ -68,17 +79,24 @@ class Runner:
             await anyio.sleep_forever()
         self.in_hand.add(request.run_id)
         try:
-            return await self._take_to_its_end(request)
+            # A large method takes its time.
+            digest = await anyio.to_thread.run_sync(request_digest, request)
+            return await self._take_to_its_end(request, digest)
+        except DamagedRow as damage:
+            logger.error("%s; it ends as failed", damage)
+            await self.surely(transitions.end_damaged, request.run_id, damage.what, time.time())
+            return True
         finally:
             self.in_hand.discard(request.run_id)
 
-    async def _take_to_its_end(self, request: RunRequest) -> bool:
+    async def _take_to_its_end(self, request: RunRequest, digest: str) -> bool:
+        """Raises `DamagedRow`."""
         lost_attempt = 0
         while True:
             async with self._last_chance.engine(request.run_id, lost_attempt) as lane:
                 if self.is_stopping:
                     return False
-                claim = await self.surely(self._begin, request)
+                claim = await self.surely(self._begin, request, digest)
                 if claim is None:
                     return True
                 active = self.active[request.run_id] = ActiveRun(claim)
@@ -109,11 +127,13 @@ class Runner:
             self._became_active = anyio.Event()
             await self._became_active.wait()
 
-    def _begin(self, connection: sa.Connection, request: RunRequest) -> Claim | None:
-        return transitions.begin(connection, request, self._executor, self._max_attempts, time.time())
+    def _begin(self, connection: sa.Connection, request: RunRequest, digest: str) -> Claim | None:
+        forward_s = self._clock.set_forward_since(request.created_at)
+        executor, now = self._executor, time.time()
+        return transitions.begin(connection, request.run_id, digest, executor, self._max_attempts, now, forward_s)
 
     async def _attempt(self, request: RunRequest, active: ActiveRun, lane: Lane) -> bool:
-        """One attempt; false where its engine was lost and another attempt is due. Raises `ClaimLost`."""
+        """One attempt; false where its engine was lost and another is due. Raises `ClaimLost`, `DamagedRow`."""
         story = _Story(self, active)
         # It may have been told to stop while the database wrote that the run has begun.
         outcome = None if self.is_stopping else await self._outcome(request, story, lane)
@@ -126,13 +146,14 @@ class Runner:
 
     async def _outcome(self, request: RunRequest, story: "_Story", lane: Lane) -> RunResult | Problem | None:
         """What came of running it; None where its scope was cancelled."""
+        forward_s = self._clock.set_forward_since(request.created_at)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(story.write)
             try:
                 with story.active.scope:
-                    return await self._pool.execute(request, story.take, lane)
+                    return await self._pool.execute(_with_time(request, forward_s), story.take, lane)
             except ProblemError as error:
-                return error.problem
+                return _in_its_own_time(error.problem, request) if forward_s else error.problem
             except Exception:  # noqa: BLE001 - whatever it is, the run has to end
                 logger.exception("a run failed in a way that nobody foresaw")
                 return run_unexpected(request.run_id)
@@ -155,8 +176,8 @@ class Runner:
     async def _stopped(self, story: "_Story") -> bool:
         """The scope was cancelled: by somebody who cancelled the run, or because this worker stops or lost it."""
         active = story.active
-        if active.is_lost:
-            raise ClaimLost(active.claim.run_id)
+        if active.lost is not None:
+            raise active.lost
         if active.cancel_asked:
             await self._end(story, RunState.CANCELLED, run_cancelled(active.claim.run_id), None)
         else:
@@ -191,6 +212,19 @@ class Runner:
         return RunEvent.model_validate({**masked, "attempt": attempt})
 
 
+def _with_time(request: RunRequest, more_s: float) -> RunRequest:
+    if request.deadline is None or not more_s:
+        return request
+    return request.model_copy(update={"deadline": request.deadline + more_s})
+
+
+def _in_its_own_time(problem: Problem, request: RunRequest) -> Problem:
+    """The limit that the run was given, where its deadline was moved with the clock."""
+    if problem.code != "run.timed_out" or request.deadline is None:
+        return problem
+    return run_timed_out(request.run_id, request.deadline - request.created_at)
+
+
 class _Story:
     """The events of one attempt on their way into the database."""
 
@@ -222,13 +256,13 @@ class _Story:
             self._came = anyio.Event()
             try:
                 await self.tell()
-            except ClaimLost:
-                self.active.is_lost = True
+            except (ClaimLost, DamagedRow) as lost:
+                self.active.lost = lost
                 self.active.scope.cancel()
                 return
 
     async def tell(self) -> None:
-        """Write what is pending. Raises `ClaimLost`."""
+        """Write what is pending. Raises `ClaimLost`, `DamagedRow`."""
         events, claim, told = self.pending(), self.active.claim, self.told
         if events:
             with anyio.CancelScope(shield=True):

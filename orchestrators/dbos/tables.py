@@ -8,6 +8,11 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
+def is_clean(text: object) -> bool:
+    """Whether this is a text that every database takes as it is."""
+    return isinstance(text, str) and writable(text) == text
+
+
 SCHEMA = "mthds_rpc"
 """The Postgres schema; SQLite has none, so there the tables' names say whose they are."""
 
@@ -31,6 +36,8 @@ runs = sa.Table(
     sa.Column("executor", sa.Text),
     sa.Column("event_count", sa.Integer, nullable=False, default=0),
     sa.Column("problem", sa.Text),
+    # How often a worker that stopped gave it back.
+    sa.Column("hand_backs", sa.Integer, nullable=False, default=0, server_default="0"),
 )
 sa.Index("mthds_runs_by_age", runs.c.created_at, runs.c.run_id)
 sa.Index("mthds_runs_by_state", runs.c.state, runs.c.created_at, runs.c.run_id)
@@ -59,6 +66,19 @@ executors = sa.Table(
     # By the database's clock; told to people, never used to declare a worker dead.
     sa.Column("beat_at", sa.Double, nullable=False),
 )
+
+ledger = sa.Table(
+    "mthds_ledger",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    # The version that a release has to know to use these tables.
+    sa.Column("needs", sa.Integer, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),
+    # What ages are counted by, in seconds since the epoch, and the time by the clock that moved it.
+    sa.Column("age_clock", sa.Double),
+    sa.Column("age_clock_moved_at", sa.Double),
+)
+"""One row: the version of these tables, and the release that made them."""
 
 schema_version = sa.Table("mthds_schema", metadata, sa.Column("dbos", sa.Text, primary_key=True))
 """The release of DBOS that made its tables last."""

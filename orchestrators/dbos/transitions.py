@@ -2,6 +2,9 @@
 
 A worker's steps hold only while the run is still in its hands: `Claim` says which attempt of which executor it is, and
 a step of another one raises `ClaimLost`. So a run ends once, whoever believes to have it.
+
+Any step raises `DamagedRow` where what is stored of the run cannot be used, and leaves nothing; `end_damaged` is what
+to do then.
 """
 
 import json
@@ -11,15 +14,19 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError
 
+from orchestrators.dbos.rows import MOST, DamagedRow, RunRow, key
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
-from orchestrators.run_problems import run_cancelled, run_given_up, run_timed_out
+from orchestrators.run_problems import run_cancelled, run_damaged, run_given_up, run_handed_back, run_timed_out
 from schemas.problem import Problem
 from schemas.runs import RunEvent, RunRequest, RunState
 
 GOING = (RunState.QUEUED, RunState.RUNNING)
-"""The states of a run that has not ended."""
+"""The states of a run that has not ended. One in a state of a later release is left to the workers of that release."""
+MOST_HAND_BACKS = 50
+"""How often a run may be handed back; each time it begins anew, and what it does may be paid for anew."""
 
 
 class ClaimLost(Exception):
@@ -46,7 +53,6 @@ class Pipes(NamedTuple):
 
 def keep(connection: sa.Connection, run: RunRequest, digest: str) -> bool:
     """Write down a new run; false where its id is there already."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     values = {
         "run_id": run.run_id,
         "digest": digest,
@@ -56,33 +62,52 @@ def keep(connection: sa.Connection, run: RunRequest, digest: str) -> bool:
         "created_at": run.created_at,
         "deadline": run.deadline,
     }
-    insert = dialect.insert(runs).values(values).on_conflict_do_nothing().returning(runs.c.run_id)
+    insert = _insert(connection, runs).values(values).on_conflict_do_nothing().returning(runs.c.run_id)
     return connection.execute(insert).scalar_one_or_none() is not None
 
 
-def begin(connection: sa.Connection, run: RunRequest, executor: str, max_attempts: int, now: float) -> Claim | None:
-    """Begin the next attempt; None where there is nothing to do, because the run has ended or ends here."""
-    row = connection.execute(_one(run.run_id).with_for_update()).one_or_none()
-    if row is None or RunState(row.state).is_final:
+def begin(
+    connection: sa.Connection,
+    run_id: str,
+    digest: str,
+    executor: str,
+    max_attempts: int,
+    now: float,
+    set_forward_s: float = 0.0,
+) -> Claim | None:
+    """Begin the next attempt; None where there is nothing to do, because the run has ended or ends here.
+
+    `digest` is that of the request which is about to run. `set_forward_s` is by how much the clock was set forward
+    since the run was started, as far as is known: it costs the run no time.
+    """
+    row = connection.execute(_one(run_id).with_for_update()).one_or_none()
+    if row is None:
         return None
-    if row.cancel_asked_at is not None:
-        end_unclaimed(connection, run.run_id, RunState.CANCELLED, run_cancelled(run.run_id), now)
-    elif row.deadline is not None and row.deadline <= now:
-        time_out(connection, run.run_id, row.deadline - row.created_at, now)
-    elif row.attempt >= max_attempts:
-        end_unclaimed(connection, run.run_id, RunState.FAILED, run_given_up(run.run_id, row.attempt), now)
+    run = _sound(row)
+    if run.state not in GOING:
+        return None
+    if run.digest != digest:
+        end_unclaimed(connection, run_id, RunState.FAILED, run_damaged(run_id, "its request is another run's"), now)
+    elif run.cancel_asked_at is not None:
+        end_unclaimed(connection, run_id, RunState.CANCELLED, run_cancelled(run_id), now)
+    elif run.deadline is not None and run.deadline + set_forward_s <= now:
+        time_out(connection, run_id, run.limit_s, now)
+    elif run.attempt >= max_attempts:
+        end_unclaimed(connection, run_id, RunState.FAILED, run_given_up(run_id, run.attempt), now)
+    elif run.hand_backs >= MOST_HAND_BACKS:
+        end_unclaimed(connection, run_id, RunState.FAILED, run_handed_back(run_id, run.hand_backs), now)
     else:
-        return _begin(connection, row, executor, now)
+        return _begin(connection, run, executor, now)
     return None
 
 
-def _begin(connection: sa.Connection, row: Any, executor: str, now: float) -> Claim:
-    claim = Claim(row.run_id, row.attempt + 1, executor, row.event_count + 1)
+def _begin(connection: sa.Connection, run: RunRow, executor: str, now: float) -> Claim:
+    claim = Claim(run.run_id, run.attempt + 1, executor, run.event_count + 1)
     values = {
         "state": RunState.RUNNING,
         "executor": executor,
         "attempt": claim.attempt,
-        "started_at": row.started_at or now,
+        "started_at": run.started_at or now,
     }
     again = "" if claim.attempt == 1 else f", attempt {claim.attempt}"
     started = _event(claim.run_id, "run_started", now, f"the run started{again}", claim.attempt)
@@ -115,18 +140,46 @@ def end(
     ended = ended.model_copy(update=pipes._asdict())
     _change(connection, claim.run_id, _end_values(state, problem, now), [*events, ended], claim, told)
     if result is not None:
-        connection.execute(results.insert().values(run_id=claim.run_id, result=json.dumps(result)))
+        insert = _insert(connection, results).values(run_id=claim.run_id, result=json.dumps(result))
+        # No other result can be this run's, whatever left one there.
+        replace = insert.on_conflict_do_update(index_elements=["run_id"], set_={"result": insert.excluded.result})
+        connection.execute(replace)
 
 
 def end_unclaimed(connection: sa.Connection, run_id: str, state: RunState, problem: Problem, now: float) -> bool:
     """End a run whoever has it; false where it has ended."""
-    attempt = connection.scalar(sa.select(runs.c.attempt).where(runs.c.run_id == run_id)) or 0
-    ended = _ended(run_id, state, problem, now, attempt)
+    row = connection.execute(_one(run_id).with_for_update()).one_or_none()
+    if row is None:
+        return False
+    ended = _ended(run_id, state, problem, now, _sound(row).attempt)
     try:
         _change(connection, run_id, _end_values(state, problem, now), [ended])
     except ClaimLost:
         return False
     return True
+
+
+def end_damaged(connection: sa.Connection, run_id: str, what: str, now: float) -> bool:
+    """End a run whose row or events cannot be used, so that they can; false where there is nothing to end."""
+    row = connection.execute(_one(run_id).with_for_update()).one_or_none()
+    if row is None:
+        return False
+    run = RunRow.of(row)
+    if not run.state.is_known or (run.is_over and not run.damage):
+        return False
+    problem = run_damaged(run.run_id, what)
+    numbers = connection.scalars(sa.select(events_table.c.seq).where(events_table.c.run_id == key(run_id)))
+    last = max((seq for seq in numbers if type(seq) is int and 0 < seq < MOST), default=0)
+    kept = {name: getattr(run, name) for name in _KEPT_OF_DAMAGED}
+    values = kept | _end_values(RunState.FAILED, problem, now) | {"executor": None, "cancel_asked_at": None}
+    update = runs.update().where(runs.c.run_id == key(run_id))
+    connection.execute(update.values(**values, event_count=last + 1))
+    event = _ended(run.run_id, RunState.FAILED, problem, now, run.attempt)
+    connection.execute(events_table.insert().values(run_id=key(run_id), seq=last + 1, event=_text(event)))
+    return True
+
+
+_KEPT_OF_DAMAGED = ("digest", "method", "pipe", "created_at", "deadline", "started_at", "attempt", "hand_backs")
 
 
 def time_out(connection: sa.Connection, run_id: str, limit_s: float, now: float) -> bool:
@@ -146,7 +199,12 @@ def times_of(connection: sa.Connection, run_id: str) -> tuple[float, float] | No
 
 def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
     """Let another worker have a run, as if this attempt had not been. Raises `ClaimLost`."""
-    values = {"state": RunState.QUEUED, "executor": None, "attempt": claim.attempt - 1}
+    values = {
+        "state": RunState.QUEUED,
+        "executor": None,
+        "attempt": claim.attempt - 1,
+        "hand_backs": runs.c.hand_backs + 1,
+    }
     event = _event(claim.run_id, "run_requeued", now, "the worker stops; the run waits for another", claim.attempt)
     _change(connection, claim.run_id, values, [event], claim)
 
@@ -158,15 +216,18 @@ def lose_engine(connection: sa.Connection, claim: Claim, told: int, events: Sequ
     _change(connection, claim.run_id, values, [*events, event], claim, told)
 
 
-def take_away(connection: sa.Connection, executor: str, now: float) -> list[str]:
-    """Requeue the runs of an executor that is dead; which they were."""
-    owned = sa.select(runs.c.run_id, runs.c.attempt).where(runs.c.state == RunState.RUNNING)
-    rows = connection.execute(owned.where(runs.c.executor == executor)).all()
-    for row in rows:
-        values = {"state": RunState.QUEUED, "executor": None}
-        event = _event(row.run_id, "run_requeued", now, "the worker was lost; the run waits for another", row.attempt)
-        _change(connection, row.run_id, values, [event])
-    return [row.run_id for row in rows]
+def take_away(connection: sa.Connection, run_id: str, executor: str, now: float) -> bool:
+    """Requeue a run of an executor that is dead; false where it has not got it."""
+    row = connection.execute(_one(run_id).with_for_update()).one_or_none()
+    if row is None:
+        return False
+    run = _sound(row)
+    if run.state is not RunState.RUNNING or run.executor != executor:
+        return False
+    values = {"state": RunState.QUEUED, "executor": None}
+    event = _event(run_id, "run_requeued", now, "the worker was lost; the run waits for another", run.attempt)
+    _change(connection, run_id, values, [event])
+    return True
 
 
 def ask_to_cancel(connection: sa.Connection, run_id: str, now: float) -> RunState | None:
@@ -174,16 +235,29 @@ def ask_to_cancel(connection: sa.Connection, run_id: str, now: float) -> RunStat
     row = connection.execute(_one(run_id).with_for_update()).one_or_none()
     if row is None:
         return None
-    if row.state == RunState.QUEUED:
+    run = _sound(row)
+    if run.state is RunState.QUEUED:
         end_unclaimed(connection, run_id, RunState.CANCELLED, run_cancelled(run_id), now)
         return RunState.CANCELLED
-    if row.state == RunState.RUNNING and row.cancel_asked_at is None:
+    if not run.is_over and run.cancel_asked_at is None:
         connection.execute(runs.update().where(runs.c.run_id == run_id).values(cancel_asked_at=now))
-    return RunState(row.state)
+    return run.state
 
 
 def _one(run_id: str) -> sa.Select[Any]:
-    return sa.select(runs).where(runs.c.run_id == run_id)
+    return sa.select(runs).where(runs.c.run_id == key(run_id))
+
+
+def _sound(row: Any) -> RunRow:
+    """The row of a run. Raises `DamagedRow`."""
+    run = RunRow.of(row)
+    if run.damage:
+        raise DamagedRow(run.run_id, ", ".join(run.damage))
+    return run
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def _change(
@@ -194,7 +268,7 @@ def _change(
     claim: Claim | None = None,
     told: int | None = None,
 ) -> None:
-    """Change a run that has not ended, and number its new events. Raises `ClaimLost`."""
+    """Change a run that has not ended, and number its new events. Raises `ClaimLost`, `DamagedRow`."""
     if claim is None:
         update = runs.update().where(runs.c.run_id == run_id, runs.c.state.in_(GOING))
     else:
@@ -208,7 +282,10 @@ def _change(
     if events:
         first = count - len(events) + 1
         rows = [{"run_id": run_id, "seq": seq, "event": _text(event)} for seq, event in enumerate(events, first)]
-        connection.execute(events_table.insert(), rows)
+        try:
+            connection.execute(events_table.insert(), rows)
+        except (IntegrityError, DataError) as error:
+            raise DamagedRow(run_id, "its events are not those it counts") from error
 
 
 def _held(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
@@ -229,7 +306,7 @@ def _event(run_id: str, kind: Any, now: float, message: str, attempt: int) -> Ru
 
 
 def _ended(run_id: str, state: RunState, problem: Problem | None, now: float, attempt: int) -> RunEvent:
-    event = _event(run_id, "run_ended", now, f"the run ended: {state.value.lower()}", attempt)
+    event = _event(run_id, "run_ended", now, f"the run ended: {state.lower()}", attempt)
     return event.model_copy(update={"problem": problem})
 
 

@@ -16,22 +16,27 @@ from pydantic import ValidationError
 
 from orchestrators.contract import PluginContext
 from orchestrators.dbos import transitions
+from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.executors import Executors, executors_of, new_executor_id
 from orchestrators.dbos.library import APPLICATION, DBOS, JSON, QUEUE, WIRE_VERSION, WORKFLOW, hush, log_through_root
 from orchestrators.dbos.maintenance import Maintenance
 from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
+from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.running import Runner
 from orchestrators.dbos.tables import runs
-from orchestrators.run_problems import run_lost
-from schemas.problem import ProblemError
+from orchestrators.dbos.transitions import ClaimLost
+from orchestrators.run_problems import run_damaged, run_lost, run_unexpected
+from schemas.problem import Problem, ProblemError
 from schemas.runs import RunRequest, RunState
 
 logger = logging.getLogger(__name__)
 
 # How soon a run that was cancelled, or taken away, is noticed.
 _LOOK_S = 0.1
+# How long it is then not looked, where that fails in a way that nobody foresaw.
+_PAUSE_S = 5.0
 # How long runs that are stopped may take to be handed back, the database being slow or away.
 _LAST_S = 3.0
 
@@ -42,17 +47,31 @@ class DbosWorker:
     def __init__(self, context: PluginContext) -> None:
         """Blocks. Raises `ProblemError` where the database cannot be used."""
         self._context = context
-        self._settings, self._database = open_database(context)
+        # What is in hand here belongs to the file that was opened.
+        self._settings, self._database = open_database(context, follows=False)
         self._executor = new_executor_id()
         self._executors: Executors = executors_of(self._database, self._settings.lease_s)
         self._queue = RunQueue(self._database)
-        self._runner = Runner(self._database, context.pool, self._executor, self._settings.max_attempts, context.redact)
+        self._clock = Clock()
+        self._runner = Runner(
+            self._database, context.pool, self._executor, self._settings.max_attempts, context.redact, self._clock
+        )
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
-        """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
+        """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back.
+
+        Raises `LedgerUnusable` once this process can do nothing more with the database.
+        """
         pruner = Pruner(self._database, self._queue, self._context.state_dir / "artifacts")
         maintenance = Maintenance(
-            self._database, self._queue, self._executors, pruner, self._settings, self._executor, self._runner.in_hand
+            self._database,
+            self._queue,
+            self._executors,
+            pruner,
+            self._settings,
+            self._executor,
+            self._runner.in_hand,
+            self._clock,
         )
         async with self._counted_among_the_living(), anyio.create_task_group() as tasks:
             await self._launch()
@@ -88,7 +107,7 @@ class DbosWorker:
             await anyio.sleep(interval_s)
             try:
                 await self._database.in_thread(self._executors.beat, self._executor)
-            except ProblemError as error:
+            except Exception as error:  # noqa: BLE001 - the next beat may get there
                 logger.warning("this worker cannot show that it lives: %s", error)
 
     async def _launch(self) -> None:
@@ -122,19 +141,37 @@ class DbosWorker:
         """DBOS's workflow of one run."""
         if self._runner.is_stopping:
             await anyio.sleep_forever()
+        run_id = str(DBOS.workflow_id)
         try:
             request = RunRequest.model_validate(payload)
         except ValidationError as error:
-            await self._refuse(str(DBOS.workflow_id), error)
+            logger.error("the request of the run %s cannot be read: %s", run_id, error)
+            await self._end(
+                run_id, run_lost(run_id, "The stored request cannot be read by this release of the worker.")
+            )
             return
-        if not await self._runner.run(request):
+        if request.run_id != run_id:
+            logger.error("the request of the run %s is that of another run", run_id)
+            await self._end(run_id, run_damaged(run_id, "its request is another run's"))
+            return
+        if not await self._has_ended(request):
             # To return would tell DBOS that the run is done.
             await anyio.sleep_forever()
 
-    async def _refuse(self, run_id: str, error: ValidationError) -> None:
-        logger.error("the request of the run %s cannot be read: %s", run_id, error)
-        problem = run_lost(run_id, "The stored request cannot be read by this release of the worker.")
-        await self._runner.surely(transitions.end_unclaimed, run_id, RunState.FAILED, problem, time.time())
+    async def _has_ended(self, request: RunRequest) -> bool:
+        """Take a run to its end; false where it was handed back."""
+        try:
+            return await self._runner.run(request)
+        except Exception:
+            logger.exception("the run %s failed in a way that nobody foresaw", request.run_id)
+            await self._end(request.run_id, run_unexpected(request.run_id))
+            return True
+
+    async def _end(self, run_id: str, problem: Problem) -> None:
+        try:
+            await self._runner.surely(transitions.end_unclaimed, run_id, RunState.FAILED, problem, time.time())
+        except DamagedRow as damage:
+            await self._runner.surely(transitions.end_damaged, run_id, damage.what, time.time())
 
     async def _look_at_active_runs(self) -> None:
         """Stop the runs that somebody cancelled or that are not this worker's any more."""
@@ -146,6 +183,9 @@ class DbosWorker:
             except ProblemError:
                 # Told by those who have to write.
                 continue
+            except Exception:
+                logger.exception("the runs in hand cannot be looked at")
+                await anyio.sleep(_PAUSE_S)
 
     async def _look_once(self) -> None:
         columns = (runs.c.run_id, runs.c.attempt, runs.c.executor, runs.c.state, runs.c.cancel_asked_at)
@@ -153,15 +193,11 @@ class DbosWorker:
         rows = await self._database.rows(select)
         for row in rows:
             active = self._runner.active.get(row.run_id)
-            if active is None or row.attempt < active.claim.attempt:
+            if active is None or (isinstance(row.attempt, int) and row.attempt < active.claim.attempt):
                 continue
-            is_ours = (row.attempt, row.executor, row.state) == (
-                active.claim.attempt,
-                self._executor,
-                RunState.RUNNING,
-            )
-            if not is_ours:
-                active.is_lost = True
+            held = (active.claim.attempt, self._executor, RunState.RUNNING)
+            if (row.attempt, row.executor, row.state) != held:
+                active.lost = ClaimLost(row.run_id)
                 active.scope.cancel()
             elif row.cancel_asked_at is not None:
                 active.cancel_asked = True

@@ -13,6 +13,7 @@ from typing import Literal
 import anyio
 from platformdirs import user_state_path
 
+from orchestrators.registries import Plugins
 from rpc_server import versions
 from rpc_server.commands.client import ServerEnded, call
 from rpc_server.commands.credentials import enabled_backends
@@ -130,28 +131,31 @@ def _writable(what: str, directory: Path, remedy: str) -> Finding:
 
 
 def _kept_runs(settings: Settings) -> Iterator[Finding]:
-    """Whether the configured mode can be reached, where it keeps its runs outside this process."""
+    """Whether runs that are kept outside this process can be read: in the configured mode, and on this machine."""
 
-    async def look() -> Finding | None:
+    async def look() -> list[Finding]:
         async with open_services(settings, Redactor({**os.environ, **settings.environment}), "reader") as services:
-            mode, orchestrators = settings.orchestration_mode, services.plugins.orchestrators
-            if not (orchestrators.has(mode) and orchestrators.supports_fire_and_forget(mode)):
-                return None
-            try:
-                await (await orchestrators.get(mode)).ledger.list(RunQuery(limit=1))
-            except ProblemError as error:
-                return Finding("fault", f"the runs of '{mode}': {error}", error.problem.next_step.detail)
-            return Finding("ok", f"the runs of '{mode}' can be read")
+            plugins, mode = services.plugins, settings.orchestration_mode
+            keeps = plugins.orchestrators.has(mode) and plugins.orchestrators.supports_fire_and_forget(mode)
+            modes = dict.fromkeys([*([mode] if keeps else []), *plugins.local_ledgers()])
+            return [await _readable(plugins, mode) for mode in modes]
 
+    findings: list[Finding] = []
     try:
-        finding = anyio.run(look)
+        findings = anyio.run(look)
     except (ConfigurationFault, BaseExceptionGroup) as error:
         if first_of(error, ConfigurationFault) is None:
             raise
         # The engine's server says it in full.
-        finding = None
-    if finding is not None:
-        yield finding
+    yield from findings
+
+
+async def _readable(plugins: Plugins, mode: str) -> Finding:
+    try:
+        await (await plugins.orchestrators.get(mode)).ledger.list(RunQuery(limit=1))
+    except ProblemError as error:
+        return Finding("fault", f"the runs of '{mode}': {error}", error.problem.next_step.detail)
+    return Finding("ok", f"the runs of '{mode}' can be read")
 
 
 def _plugins(settings: Settings) -> Iterator[Finding]:

@@ -153,6 +153,9 @@ class Subscriptions:
                     yield await runs.get(self._services, None, ref)
         except (ProblemError, ValidationError) as error:
             logger.debug("nothing can be told of the run %s: %s", run_id, error)
+        except Exception:
+            # One run that cannot be followed must not end the others' telling, nor the server.
+            logger.exception("the run %s cannot be followed", run_id)
 
 
 def missing_tasks_extension() -> McpFault:

@@ -24,12 +24,12 @@ _STATUS = {
 
 def legacy_task(record: Mapping[str, Any]) -> Json:
     """A `Task` of 2025-11-25, of a `RunRecord` as JSON members."""
-    return {**_facts(record), "status": _STATUS[record["state"]], "ttl": None, "pollInterval": _POLL_MS}
+    return {**_facts(record), "status": _status(record), "ttl": None, "pollInterval": _POLL_MS}
 
 
 def modern_task(record: Mapping[str, Any]) -> Json:
     """A `Task` of the 2026-07-28 extension, where a run that failed is a call completed with `isError`."""
-    status = _STATUS[record["state"]]
+    status = _status(record)
     return {
         **_facts(record),
         "status": "completed" if status == "failed" else status,
@@ -40,7 +40,17 @@ def modern_task(record: Mapping[str, Any]) -> Json:
 
 def has_ended(record: Mapping[str, Any]) -> bool:
     """Whether a task's status will not change any more."""
-    return _STATUS[record["state"]] != "working"
+    return _status(record) != "working"
+
+
+def _status(record: Mapping[str, Any]) -> str:
+    """A state of a later release is judged by whether the run has ended, and with a problem."""
+    known = _STATUS.get(record["state"])
+    if known is not None:
+        return known
+    if "finished_at" not in record:
+        return "working"
+    return "failed" if "problem" in record else "completed"
 
 
 def _facts(record: Mapping[str, Any]) -> Json:

@@ -1,4 +1,4 @@
-"""`make soak`: the crash campaign at length, on SQLite and on Postgres, and a table of what came of it."""
+"""`make soak`: the crash campaign at length and every odd row, on SQLite and on Postgres, and what came of it."""
 
 import argparse
 import sys
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fault.campaign import Plan, Report, campaign
+from tests.fault.odd_campaign import OddReport, try_odd_rows
+from tests.fault.odd_rows import oddities
 from tests.support.postgres import postgres_server
 
 _RUNS_PER_KILL = 15
@@ -29,12 +31,28 @@ def main() -> int:
         if options.postgres_kills:
             print(f"Postgres: {options.postgres_kills} kills", flush=True)
             reports["Postgres"] = _postgres(Path(folder) / "postgres", _plan(options.seed, options.postgres_kills))
-    for line in _table(reports):
+        odd = _odd_rows(Path(folder)) if options.odd_rows else {}
+    for line in _table(reports) if reports else ():
         print(line)
-    for name, report in reports.items():
+    for dialect, tried in odd.items():
+        print(
+            f"odd rows on {dialect}: {tried.rows:,}, and {tried.refused:,} that it refuses; faults: {len(tried.faults)}"
+        )
+    everything: dict[str, Report | OddReport] = {**reports, **odd}
+    for name, report in everything.items():
         for fault in report.faults:
             print(f"{name}: {fault}", file=sys.stderr)
-    return int(any(report.faults for report in reports.values()))
+    return int(any(report.faults for report in everything.values()))
+
+
+def _odd_rows(folder: Path) -> dict[str, OddReport]:
+    reports = {}
+    for dialect in ("sqlite", "postgres"):
+        print(f"odd rows on {dialect}", flush=True)
+        home = folder / f"odd-{dialect}"
+        home.mkdir()
+        reports[dialect] = try_odd_rows(home, dialect, oddities(dialect))
+    return reports
 
 
 def _options() -> argparse.Namespace:
@@ -42,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=220, help="on SQLite; 0 leaves the campaign out")
     parser.add_argument("--few-kills", type=int, default=30, help="on SQLite, where a run is given up early")
     parser.add_argument("--postgres-kills", type=int, default=40, help="on Postgres")
+    parser.add_argument("--odd-rows", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

@@ -101,6 +101,36 @@ def test_a_pickle_in_the_database_is_read_by_nobody_and_its_run_ends_with_a_prob
     assert worker.process.returncode == 0
 
 
+def test_a_run_whose_stored_request_is_that_of_another_run_ends_and_reads_nothing_of_it(tmp_path: Path) -> None:
+    secret, renamed = Order("say", tmp_path / "secret"), Order("say", tmp_path / "renamed")
+    victim = secret.params(run_id=new_id(), orchestration_mode="dbos")
+    thief, forger = (greeting(orchestration_mode="dbos") for _ in range(2))
+    forged = renamed.params(run_id=new_id(), orchestration_mode="dbos")
+    take = (
+        "update workflow_input set inputs = (select inputs from workflow_input where workflow_uuid = :of) "
+        "where workflow_uuid = :run"
+    )
+    rename = "update workflow_input set inputs = replace(inputs, :of, :run) where workflow_uuid = :run"
+    with without_workers(tmp_path) as client:
+        for params in (victim, thief, forged, forger):
+            client.result("start", params)
+        with closing(sqlite3.connect(database_of(tmp_path), timeout=30)) as connection, connection:
+            connection.execute(take, {"of": victim["run_id"], "run": thief["run_id"]})
+            connection.execute(take, {"of": forged["run_id"], "run": forger["run_id"]})
+            connection.execute(rename, {"of": forged["run_id"], "run": forger["run_id"]})
+            connection.execute(
+                "delete from workflow_status where workflow_uuid in (?, ?)", (victim["run_id"], forged["run_id"])
+            )
+        with worker_process(tmp_path):
+            answers = [outcome(client, params["run_id"]) for params in (thief, forger)]
+
+    assert [code_of(answer["error"]) for answer in answers] == [(-31050, "run.lost")] * 2
+    assert {answer["error"]["message"] for answer in answers} == {
+        "What is stored of the run is damaged: its request is another run's."
+    }
+    assert secret.times_begun == renamed.times_begun == 0
+
+
 def test_the_pickle_of_these_tests_would_bite(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Touch(tmp_path / "bitten")))
 

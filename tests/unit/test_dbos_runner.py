@@ -10,9 +10,11 @@ import anyio
 import pytest
 
 from orchestrators.dbos import reading, transitions
+from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.running import Runner
 from orchestrators.pool import EnginePool, PoolSettings
+from schemas.canonical import request_digest
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest, RunState
 
@@ -29,7 +31,7 @@ def kept(database: Database) -> RunRequest:
     """A run that waits in the database."""
     method = MethodSource(mthds_contents=["domain = 'd'"], name="d.mthds")
     run = RunRequest(run_id="run-1", method=method, orchestration_mode="dbos", created_at=time.time())
-    assert database.write_now(transitions.keep, run, "digest")
+    assert database.write_now(transitions.keep, run, request_digest(run))
     return run
 
 
@@ -39,7 +41,7 @@ async def test_a_run_that_is_being_taken_up_when_the_worker_stops_waits_for_anot
     file = tmp_path / "kept" / "runs.sqlite3"
     database = Database.open(f"sqlite:///{file}")
     run = kept(database)
-    runner = Runner(database, pool, "w1", 3, lambda value: value)
+    runner = Runner(database, pool, "w1", 3, lambda value: value, Clock())
     finished: list[bool] = []
 
     async def take_up() -> None:
@@ -63,7 +65,7 @@ async def test_a_run_that_is_being_taken_up_when_the_worker_stops_waits_for_anot
 async def test_a_runner_that_stops_begins_nothing_more(tmp_path: Path, pool: EnginePool) -> None:
     with closing(Database.open(f"sqlite:///{tmp_path / 'runs.sqlite3'}")) as database:
         run = kept(database)
-        runner = Runner(database, pool, "w1", 3, lambda value: value)
+        runner = Runner(database, pool, "w1", 3, lambda value: value, Clock())
 
         await runner.hand_back(0)
         finished = await runner.run(run)

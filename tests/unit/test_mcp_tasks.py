@@ -26,6 +26,22 @@ def test_a_failed_run_is_a_failed_task_in_the_older_form_and_a_completed_one_in_
     assert has_ended(record) == (legacy != "working")
 
 
+@pytest.mark.parametrize(
+    ("more", "legacy"),
+    [
+        ({}, "working"),
+        ({"finished_at": "2026-01-01T10:01:00+00:00"}, "completed"),
+        ({"finished_at": "2026-01-01T10:01:00+00:00", "problem": {"detail": "It went wrong."}}, "failed"),
+    ],
+)
+def test_a_state_of_a_later_release_is_judged_by_whether_the_run_has_ended(
+    more: dict[str, object], legacy: str
+) -> None:
+    record = {**RECORD, "state": "PAUSED", **more}
+    assert legacy_task(record)["status"] == legacy
+    assert has_ended(record) == (legacy != "working")
+
+
 def test_the_id_of_a_task_is_the_id_of_its_run_and_its_time_is_not_limited() -> None:
     assert (legacy_task(RECORD)["taskId"], legacy_task(RECORD)["ttl"]) == ("r", None)
     assert (modern_task(RECORD)["taskId"], modern_task(RECORD)["ttlMs"]) == ("r", None)

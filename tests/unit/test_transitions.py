@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from orchestrators.dbos import reading, transitions
 from orchestrators.dbos.database import Database
+from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.tables import runs
 from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
 from schemas.method_source import MethodSource
@@ -41,7 +42,7 @@ def kept(database: Database, **members: object) -> RunRequest:
 
 
 def begun(database: Database, run: RunRequest, executor: str = "w1") -> Claim:
-    claim = database.write_now(transitions.begin, run, executor, MAX_ATTEMPTS, time.time())
+    claim = database.write_now(transitions.begin, run.run_id, "digest", executor, MAX_ATTEMPTS, time.time())
     assert claim is not None
     return claim
 
@@ -69,7 +70,7 @@ def end(database: Database, claim: Claim, told: int | None = None) -> None:
         [],
         Pipes(started=1, ended=1),
         None,
-        {"output": 1},
+        {"output": 1, "pipeline_run_id": claim.run_id, "orchestration_mode": "dbos", "created_at": "now"},
         time.time(),
     )
 
@@ -89,7 +90,9 @@ def test_a_run_that_completes_leaves_its_result_and_ordered_events(database: Dat
 
     assert record(database).state is RunState.COMPLETED
     assert kinds(database) == [(1, "run_started", 1), (2, "pipe_started", 1), (3, "run_ended", 1)]
-    assert database.read_now(reading.result, "run-1") == {"output": 1}
+    result = database.read_now(reading.outcome, "run-1")
+    assert result is not None
+    assert result.output == 1
 
 
 def test_telling_the_same_twice_keeps_it_once(database: Database) -> None:
@@ -104,7 +107,7 @@ def test_telling_the_same_twice_keeps_it_once(database: Database) -> None:
 def test_a_worker_whose_run_was_taken_away_can_change_nothing(database: Database) -> None:
     run = kept(database)
     zombie = begun(database, run, "w1")
-    assert database.write_now(transitions.take_away, "w1", time.time()) == ["run-1"]
+    assert database.write_now(transitions.take_away, "run-1", "w1", time.time())
     heir = begun(database, run, "w2")
 
     with pytest.raises(ClaimLost):
@@ -125,7 +128,7 @@ def test_a_run_that_has_ended_is_never_begun_again(database: Database) -> None:
     run = kept(database)
     end(database, begun(database, run))
 
-    assert database.write_now(transitions.begin, run, "w2", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w2", MAX_ATTEMPTS, time.time()) is None
     assert record(database).attempt == 1
 
 
@@ -135,7 +138,7 @@ def test_a_run_that_loses_its_engine_each_time_is_given_up(database: Database) -
         claim = begun(database, run)
         database.write_now(transitions.lose_engine, claim, claim.event_count, [], time.time())
 
-    assert database.write_now(transitions.begin, run, "w1", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w1", MAX_ATTEMPTS, time.time()) is None
 
     ended = record(database)
     assert ended.state is RunState.FAILED
@@ -153,10 +156,91 @@ def test_an_attempt_that_was_handed_back_does_not_count(database: Database) -> N
     assert begun(database, run).attempt == 1
 
 
+def test_a_run_that_is_handed_back_again_and_again_is_given_up(database: Database) -> None:
+    run = kept(database)
+    for _ in range(transitions.MOST_HAND_BACKS):
+        database.write_now(transitions.hand_back, begun(database, run), time.time())
+
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w1", MAX_ATTEMPTS, time.time()) is None
+
+    ended = record(database)
+    assert ended.state is RunState.FAILED
+    assert ended.problem is not None
+    assert ended.problem.code == "run.lost"
+    assert f"handed back {transitions.MOST_HAND_BACKS} times" in ended.problem.detail
+
+
+def test_a_request_that_is_not_the_one_that_was_kept_is_not_begun(database: Database) -> None:
+    kept(database)
+
+    assert database.write_now(transitions.begin, "run-1", "another digest", "w1", MAX_ATTEMPTS, time.time()) is None
+
+    ended = record(database)
+    assert ended.state is RunState.FAILED
+    assert ended.problem is not None
+    assert "another run's" in ended.problem.detail
+
+
+def test_a_run_whose_clock_was_set_forward_is_begun_within_its_own_time(database: Database) -> None:
+    kept(database, deadline=time.time() + 60)
+    later, forward_s = time.time() + 40 * 86_400, 40 * 86_400.0
+
+    claim = database.write_now(transitions.begin, "run-1", "digest", "w1", MAX_ATTEMPTS, later, forward_s)
+
+    assert claim is not None
+
+
+def test_a_run_in_a_state_of_a_later_release_is_left_alone(database: Database) -> None:
+    kept(database)
+    set_column(database, "state", "'PAUSED'")
+
+    assert database.write_now(transitions.begin, "run-1", "digest", "w1", MAX_ATTEMPTS, time.time()) is None
+    assert not database.write_now(transitions.end_damaged, "run-1", "something", time.time())
+    assert (record(database).state, record(database).problem) == (RunState.of("PAUSED"), None)
+
+
+def set_column(database: Database, column: str, value: str) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE mthds_runs SET {column} = {value}")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("created_at", "'abc'"), ("attempt", "-1"), ("event_count", "9e18"), ("deadline", "x'00'")]
+)
+def test_a_damaged_row_is_not_begun_and_ends_so_that_it_can_be_read(
+    database: Database, column: str, value: str
+) -> None:
+    kept(database)
+    set_column(database, column, value)
+
+    with pytest.raises(DamagedRow) as raised:
+        database.write_now(transitions.begin, "run-1", "digest", "w1", MAX_ATTEMPTS, time.time())
+    assert database.write_now(transitions.end_damaged, "run-1", raised.value.what, time.time())
+
+    ended = record(database)
+    assert ended.state is RunState.FAILED
+    assert ended.problem is not None
+    assert column in ended.problem.detail
+    assert kinds(database)[-1][1] == "run_ended"
+
+
+def test_a_run_that_counts_fewer_events_than_it_has_ends_behind_them(database: Database) -> None:
+    claim = begun(database, kept(database))
+    database.write_now(transitions.tell, claim, claim.event_count, [pipe_started()])
+    set_column(database, "event_count", "0")
+
+    with pytest.raises(DamagedRow):
+        database.write_now(transitions.time_out, "run-1", 1.0, time.time())
+    assert database.write_now(transitions.end_damaged, "run-1", "its events", time.time())
+
+    assert [seq for seq, _, _ in kinds(database)] == [1, 2, 3]
+    assert record(database).event_count == 3
+
+
 def test_a_run_past_its_deadline_is_not_begun(database: Database) -> None:
     run = kept(database, deadline=time.time() - 1)
 
-    assert database.write_now(transitions.begin, run, "w1", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w1", MAX_ATTEMPTS, time.time()) is None
     assert record(database).state is RunState.TIMED_OUT
 
 
@@ -173,9 +257,9 @@ def test_a_running_run_that_was_asked_to_stop_is_not_begun_by_the_next_worker(da
     run = kept(database)
     begun(database, run)
     assert database.write_now(transitions.ask_to_cancel, "run-1", time.time()) is RunState.RUNNING
-    database.write_now(transitions.take_away, "w1", time.time())
+    database.write_now(transitions.take_away, "run-1", "w1", time.time())
 
-    assert database.write_now(transitions.begin, run, "w2", MAX_ATTEMPTS, time.time()) is None
+    assert database.write_now(transitions.begin, run.run_id, "digest", "w2", MAX_ATTEMPTS, time.time()) is None
     assert record(database).state is RunState.CANCELLED
 
 

@@ -1,0 +1,176 @@
+"""What is stored, as it can be used: whoever can write the database may have put anything into any column."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrators.dbos.tables import is_clean, writable
+from schemas.runs import RunState
+
+MOST = 10**9
+"""More attempts or events than that no run has: such a number was not written by any worker."""
+# The years 1970 to 9999.
+_LAST_TIME = 253_402_300_799.0
+# What pydantic still turns into JSON is a little deeper.
+_DEPTH = 200
+
+
+class DamagedRow(Exception):
+    """What is stored of a run cannot be used; `what` says which part, for people."""
+
+    def __init__(self, run_id: str, what: str) -> None:
+        super().__init__(f"what is stored of the run {run_id} is damaged: {what}")
+        self.what = what
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """The row of a run. A column that cannot be read has the value of a run of which nothing is known."""
+
+    run_id: str
+    digest: str
+    state: RunState
+    method: str | None
+    pipe: str | None
+    created_at: float
+    deadline: float | None
+    started_at: float | None
+    finished_at: float | None
+    cancel_asked_at: float | None
+    attempt: int
+    executor: str | None
+    event_count: int
+    problem: str | None
+    hand_backs: int
+    damage: tuple[str, ...] = ()
+    """The columns that cannot be read."""
+
+    @classmethod
+    def of(cls, row: Any) -> "RunRow":
+        """From a row with every column of the table. Raises nothing."""
+        values: dict[str, Any] = {}
+        damage = []
+        for name, (read, otherwise) in _COLUMNS.items():
+            try:
+                values[name] = read(getattr(row, name))
+            except (ValueError, TypeError):
+                values[name] = otherwise
+                damage.append(name)
+        return cls(**values, damage=tuple(damage))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended; in a state of a later release, whether it says when."""
+        return self.state.is_final or (not self.state.is_known and self.finished_at is not None)
+
+    @property
+    def limit_s(self) -> float:
+        """How long it may take, from its start to its deadline."""
+        return (self.deadline or self.created_at) - self.created_at
+
+
+def state_of(word: object) -> RunState:
+    """The state that is stored; what is none is a run that failed, as its record says."""
+    try:
+        return _state(word)
+    except ValueError:
+        return RunState.FAILED
+
+
+def key(value: object) -> Any:
+    """What was read of a row, such as its id, as a query finds it again, whatever bytes SQLite holds there."""
+    if isinstance(value, str) and not value.isascii():
+        raw = value.encode("utf-8", "surrogateescape")
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            return sa.cast(sa.literal(raw, sa.LargeBinary), sa.Text)
+    return value
+
+
+def literal(value: object) -> Any:
+    """`key` as an expression."""
+    found = key(value)
+    return found if isinstance(found, sa.ColumnElement) else sa.literal(found)
+
+
+def stored_json(text: object) -> Any:
+    """The JSON that is stored. Raises `ValueError` for what is none, or is nested so deep that it cannot be told."""
+    if not isinstance(text, str):
+        raise ValueError("this is no text")
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("this is nested too deep") from None
+    if text.count("[") + text.count("{") > _DEPTH and not _is_flat(value, _DEPTH):
+        raise ValueError("this is nested too deep")
+    return value
+
+
+def _is_flat(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    if depth == 0:
+        return False
+    return all(_is_flat(inner, depth - 1) for inner in (value.values() if isinstance(value, dict) else value))
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def count(value: object) -> int:
+    """A number of something. Raises `ValueError`."""
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ValueError("this is no count")
+    return value
+
+
+def moment(value: object) -> float:
+    """Seconds since the epoch. Raises `ValueError`."""
+    if type(value) not in (int, float) or not 0 <= value <= _LAST_TIME:  # type: ignore[operator]
+        raise ValueError("this is no time")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _text(value: object) -> str:
+    if not is_clean(value):
+        raise ValueError("this is no text")
+    return str(value)
+
+
+def _state(word: object) -> RunState:
+    if not isinstance(word, str):
+        raise ValueError("this is no state")
+    return RunState.of(word)
+
+
+def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _any_id(value: object) -> str:
+    """An id that no run can have is told as text; whether it can be used, who asks decides by its pattern."""
+    return writable(value if isinstance(value, str) else repr(value))[:200]
+
+
+_COLUMNS: dict[str, tuple[Callable[[object], Any], Any]] = {
+    "run_id": (_any_id, "?"),
+    "digest": (_text, ""),
+    "state": (_state, RunState.FAILED),
+    "method": (_or_none(_text), None),
+    "pipe": (_or_none(_text), None),
+    "created_at": (moment, 0.0),
+    "deadline": (_or_none(moment), None),
+    "started_at": (_or_none(moment), None),
+    "finished_at": (_or_none(moment), None),
+    "cancel_asked_at": (_or_none(moment), None),
+    "attempt": (count, 0),
+    "executor": (_or_none(_text), None),
+    "event_count": (count, 0),
+    "problem": (_or_none(_text), None),
+    "hand_backs": (count, 0),
+}
