@@ -29,6 +29,7 @@ _NAMESPACE = "default"
 _ANSWER_S = 0.5
 _PAUSE_S = 1.0
 _TIMES = 12
+_QUOTED = r'"[^"]*"'
 
 
 class Connection:
@@ -182,4 +183,6 @@ def _file(key: str, name: str) -> str:
 
 
 def _unusable(error: Exception) -> Problem:
-    return misconfigured(f"Temporal's own settings cannot be used: {error}.")
+    """Without the lines of the file, and the values, that temporalio quotes: the API key may be among them."""
+    said = " ".join(line for line in str(error).splitlines() if "|" not in line)
+    return misconfigured(f"Temporal's own settings cannot be used: {re.sub(_QUOTED, '…', said)}.")

@@ -276,6 +276,19 @@ class TestWhatCannotBeUsed:
         assert problem.detail.startswith("The setting artifact_store of rpc_temporal.toml cannot be used: ")
         assert words in problem.detail
 
+    @pytest.mark.parametrize(
+        "written",
+        ["api_key = sk-secret", 'api_key = "sk-secret', 'api_key = ["sk-secret"]', 'tls = "sk-secret"'],
+    )
+    def test_a_broken_profile_is_told_of_without_its_lines(self, written: str, tmp_path: Path) -> None:
+        (tmp_path / "broken.toml").write_text(f'[profile.default]\naddress = "h:1"\n{written}\n')
+
+        with pytest.raises(ProblemError) as refused:
+            Connection.of(context(SHIPPED, {"TEMPORAL_CONFIG_FILE": str(tmp_path / "broken.toml")}))
+
+        assert "line 3" in refused.value.problem.detail
+        assert "sk-secret" not in refused.value.problem.detail
+
     def test_a_key_is_in_no_text(self) -> None:
         connection = Connection.of(context(values(api_key="${MY_KEY}"), {"MY_KEY": "sk-secret"}))
 
