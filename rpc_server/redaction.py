@@ -17,8 +17,7 @@ _SECRET_NAME = re.compile(
 _NAMES_A_FILE = re.compile(r"_(?:file|path|dir)s?$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{\w+\}")
 _URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
-# As far as the last `@`: who writes a password by hand does not always encode what is in it.
-_WRITTEN_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s]*):(.+)@")
+_USER = re.compile(r"(?<=://)[^/?#:@\s]*:")
 _HTTP_USER = re.compile(r"(?<=http://|ttps://)([^/?#:@\s]+)@")
 _PASSWORD_MEMBER = re.compile(
     r"((?:password|passwd|passphrase|pwd|secret|token|api_?key|credentials?|signature|sig)\s*=\s*)('[^']*'|[^&;\s]+)",
@@ -95,9 +94,24 @@ def masked_setting(name: str, value: Any) -> Any:
 
 
 def _without_passwords(text: str) -> str:
-    text = _WRITTEN_PASSWORD.sub(lambda found: f"{found[1]}:{_masked(found[2])}@", text)
+    for start, end in reversed(list(_written_passwords(text))):
+        text = text[:start] + _masked(text[start:end]) + text[end:]
     text = _HTTP_USER.sub(lambda found: f"{_masked(found[1])}@", text)
     return _PASSWORD_MEMBER.sub(lambda found: found[1] + _masked(found[2]), text)
+
+
+def _written_passwords(text: str) -> Iterator[tuple[int, int]]:
+    """Where the password of a line's address begins and ends.
+
+    It ends at the last `@`, since a password that was written by hand is not always encoded.
+    """
+    begin = 0
+    for line in text.split("\n"):
+        end = line.rfind("@")
+        user = _USER.search(line, 0, max(end, 0))
+        if user is not None and user.end() < end:
+            yield begin + user.end(), begin + end
+        begin += len(line) + 1
 
 
 def _masked(secret: str) -> str:
@@ -132,7 +146,7 @@ def _secrets(named: Mapping[str, Any]) -> Iterator[str]:
 
 def _candidates(name: str, value: str) -> Iterator[str]:
     yield from _URL_PASSWORD.findall(value)
-    yield from (found[2] for found in _WRITTEN_PASSWORD.finditer(value))
+    yield from (value[start:end] for start, end in _written_passwords(value))
     if "=" in value and ("://" in value or "host" in value):
         yield from (found[2].strip("'") for found in _PASSWORD_MEMBER.finditer(value))
     if _SECRET_NAME.search(name):
