@@ -40,18 +40,14 @@ def _parse(arguments: list[str]) -> "tuple[Flags, int | None]":
     if not arguments:
         # No parser for the usual case: it would cost a tenth of the time to the first answer.
         return Flags(), None
+    from argparse import SUPPRESS
+
     from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 
     serve = parser("serve", _DESCRIPTION)
-    # What vscode-languageclient adds by itself.
-    serve.add_argument("--stdio", action="store_true", help="the only way it speaks; editors say it all the same")
-    serve.add_argument(
-        "--clientProcessId",
-        "--client-process-id",
-        type=_pid,
-        metavar="PID",
-        help="the process that uses the server, which ends when that one has died",
-    )
+    # vscode-languageclient adds these by itself; nobody types them.
+    serve.add_argument("--stdio", action="store_true", help=SUPPRESS)
+    serve.add_argument("--clientProcessId", "--client-process-id", type=_pid, help=SUPPRESS)
     add_settings_flags(serve)
     chosen = serve.parse_args(arguments)
     return flags_of(chosen), chosen.clientProcessId
