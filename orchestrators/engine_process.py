@@ -24,6 +24,9 @@ from schemas.problem import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
 
+# How long an engine may be silent in which a job did not stop: it is this job that holds it, and for good.
+_STUCK_S = 30.0
+
 Message = dict[str, Any]
 Listener = Callable[[Message], None]
 
@@ -87,7 +90,7 @@ class EngineProcess(asyncio.Protocol):
         self._safe_cut = safe_cut
         self._unresponsive_s = unresponsive_s
         self._changed = changed
-        self._pulse = Pulse(unresponsive_s)
+        self._pulse = Pulse()
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
         self.missing_credentials: dict[str, list[str]] = {}
@@ -99,6 +102,7 @@ class EngineProcess(asyncio.Protocol):
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._retired = False
+        self._is_stuck = False
         self._ended_for: str | None = None
         self._waiting = 0
 
@@ -199,9 +203,11 @@ class EngineProcess(asyncio.Protocol):
         """See whether it still answers, while it has something to do."""
         if not self._jobs or self._gone.is_set():
             self._pulse.heard()
-        elif self._pulse.is_lost:
-            logger.error("an engine has not answered for %g seconds; it is ended", self._unresponsive_s)
-            self.kill(f"it had not answered for {self._unresponsive_s:g} seconds")
+            return
+        patience_s = min(_STUCK_S, self._unresponsive_s) if self._is_stuck else self._unresponsive_s
+        if self._pulse.is_silent_for(patience_s):
+            logger.error("an engine has not answered for %g seconds; it is ended", patience_s)
+            self.kill(f"it had not answered for {patience_s:g} seconds")
         else:
             if self._pulse.is_quiet:
                 self._withdraw()
@@ -263,7 +269,7 @@ class EngineProcess(asyncio.Protocol):
         """A cancelled job has had its time to stop. The runs of others are not ended for its sake."""
         if job.over.is_set():
             return
-        self._retired = True
+        self._retired = self._is_stuck = True
         self._finish(job)
         # What it has not even taken up by now need not wait until it counts as quiet.
         self._withdraw()

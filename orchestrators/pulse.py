@@ -10,20 +10,17 @@ _QUIET_BEATS = 5
 class Pulse:
     """Counts beats, not time: where we were ourselves stopped for a while, the other side has missed nothing."""
 
-    def __init__(self, unresponsive_s: float) -> None:
-        """`unresponsive_s` is how long a process may be silent before it is given up."""
-        self._lost_beats = max(1.0, unresponsive_s / BEAT_S)
+    def __init__(self) -> None:
         self._unanswered = 0
 
     @property
     def is_quiet(self) -> bool:
         """Whether it has been silent for so long that nothing new is asked of it."""
-        return self._unanswered >= min(_QUIET_BEATS, self._lost_beats)
+        return self._unanswered >= _QUIET_BEATS
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether it has been silent for too long."""
-        return self._unanswered >= self._lost_beats
+    def is_silent_for(self, seconds: float) -> bool:
+        """Whether it has answered nothing for that long, one ping at the least."""
+        return self._unanswered >= max(1.0, seconds / BEAT_S)
 
     def beat(self) -> None:
         """A ping was sent."""

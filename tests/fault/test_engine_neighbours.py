@@ -205,7 +205,7 @@ async def test_an_engine_that_is_stopped_ends_no_deadline_gets_nothing_new_and_i
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrators.engine_process.BEAT_S", 0.1)
-    settings = PoolSettings(state_dir=tmp_path, max_engines=1, cancel_grace_s=60, unresponsive_s=200)
+    settings = PoolSettings(state_dir=tmp_path, max_engines=1, cancel_grace_s=600, unresponsive_s=10**6)
     async with EnginePool.open(settings) as pool, two_neighbours(pool, gate) as neighbours:
         (stopped,) = engine_pids()
         os.kill(stopped, signal.SIGSTOP)
@@ -215,6 +215,9 @@ async def test_an_engine_that_is_stopped_ends_no_deadline_gets_nothing_new_and_i
         problem = await problem_of(pool.execute(late, None))
         greeted = await greet(pool)
         pids = engine_pids()
+        for engine in pool._engines._lanes["shared"]:
+            if engine.pid == stopped:
+                engine._unresponsive_s = 20
         await wait_until_ended(stopped)
 
     assert problem.code == "run.timed_out"
@@ -222,8 +225,40 @@ async def test_an_engine_that_is_stopped_ends_no_deadline_gets_nothing_new_and_i
     assert stopped in pids
     assert len(pids) == 2
     assert {outcome.partition(" (")[2] for outcome in neighbours.outcomes.values()} == {
-        "it had not answered for 200 seconds), so its outcome is not known."
+        "it had not answered for 20 seconds), so its outcome is not known."
     }
+
+
+async def test_an_engine_that_stands_still_with_a_job_that_did_not_stop_is_ended_sooner(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrators.engine_process.BEAT_S", 0.1)
+    begun = tmp_path / "begun"
+    # The same method, so that both runs share an engine; one holds its event loop.
+    method = python_method(
+        f"    import asyncio\n    if word == 'spin':\n        open({str(begun)!r}, 'w').close()\n"
+        "        while True:\n            pass\n    await asyncio.sleep(3600)",
+        is_async=True,
+    )
+    problems: list[str] = []
+
+    async def wait(pool: EnginePool) -> None:
+        problem = await problem_of(pool.execute(request(method, inputs={"word": "wait"}), None))
+        problems.append(f"{problem.code}: {problem.detail}")
+
+    settings = PoolSettings(state_dir=tmp_path, allow_python=True, cancel_grace_s=0.2)
+    async with EnginePool.open(settings) as pool, anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, pool)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as spinning:
+                spinning.start_soon(pool.execute, request(method, "run-2", inputs={"word": "spin"}), None)
+                while not begun.exists():
+                    await anyio.sleep(0.01)
+                scope.cancel()
+
+    (problem,) = problems
+    assert problem.startswith("run.lost")
+    assert "it had not answered for 30 seconds" in problem
 
 
 async def test_an_engine_that_is_stopped_for_a_while_goes_on(

@@ -61,23 +61,23 @@ def test_jobs_that_have_begun_are_read_when_their_engine_is_gone(tmp_path: Path)
 
 
 def test_a_process_is_quiet_and_then_lost_by_the_pings_that_it_does_not_answer() -> None:
-    pulse = Pulse(unresponsive_s=20 * BEAT_S)
+    pulse = Pulse()
     states = []
     for _ in range(20):
         pulse.beat()
-        states.append((pulse.is_quiet, pulse.is_lost))
+        states.append((pulse.is_quiet, pulse.is_silent_for(20 * BEAT_S)))
 
     assert states == [(False, False)] * 4 + [(True, False)] * 15 + [(True, True)]
 
 
 def test_whatever_comes_is_a_sign_of_life() -> None:
-    pulse = Pulse(unresponsive_s=1.0)
+    pulse = Pulse()
     pulse.beat()
-    assert pulse.is_lost
+    assert pulse.is_silent_for(0.1)
 
     pulse.heard()
 
-    assert not pulse.is_quiet
+    assert not pulse.is_silent_for(0.1)
 
 
 def test_memory_is_told_by_session() -> None:
