@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,9 @@ class HostileClient(RpcClient):
         self.late = 0
         """Answers of the first kind that took longer than LATE_S."""
         self.answers = 0
-        self.keep: str | None = None
-        """The id whose result is to be kept, in `kept`."""
-        self.kept: Any = None
+        self._asked = 0
+        self._kept: dict[Key, dict[str, Any]] = {}
+        """The ids whose answers are kept, and those answers."""
         self._exchange: Exchange | None = None
 
     def exchange(self, one: Exchange, limit_s: float) -> bool:
@@ -113,6 +113,21 @@ class HostileClient(RpcClient):
             watch.cancel()
         self.judge(settled, limit_s)
         return settled
+
+    def ask(self, calls: Mapping[str, tuple[str, Any]], limit_s: float) -> dict[str, dict[str, Any]]:
+        """Make some calls, each under a name of its own; their answers, `{}` where there was none.
+
+        The id of a fault that comes of a call ends in its name.
+        """
+        self._asked += 1
+        keys = {name: key_of(f"ask-{self._asked}-{name}") for name in calls}
+        self._kept = {key: {} for key in keys.values()}
+        probe = key_of(f"probe-of-ask-{self._asked}")
+        bodies = [_request(keys[name][1], *call) for name, call in calls.items()]
+        expected = Expected(Counter([*self._kept, probe]))
+        data = b"".join(self._framed(body) for body in (*bodies, _request(probe[1], "version", None)))
+        self.exchange(Exchange(data, [expected], probe, frozenset(self._kept)), limit_s)
+        return {name: self._kept[key] for name, key in keys.items()}
 
     def begin(self, one: Exchange) -> None:
         """From now on answers are those of `one`."""
@@ -226,8 +241,8 @@ class HostileClient(RpcClient):
             self.add("form", "an answer with odd members", f"{part!r:.300}")
         key = key_of(part["id"])
         self._count(key, now)
-        if self.keep is not None and part["id"] == self.keep:
-            self.kept = part.get("result")
+        if key in self._kept:
+            self._kept[key] = part
         if "error" in part:
             self._look_at_error(part["error"], key)
         elif isinstance(part["result"], dict) and part["result"].get("isError") is True:
@@ -277,19 +292,24 @@ class HostileClient(RpcClient):
         return [self._named(fault) if fault.kind == "unexpected" else fault for fault in faults]
 
     def _named(self, fault: Fault) -> Fault:
-        log = self._log_of(fault.signature.partition(": ")[2])
-        cause = cause_in(log)
-        return Fault(fault.kind, f"unexpected: {cause}", log[-3000:], fault.id) if cause else fault
+        reference = fault.signature.partition(": ")[2]
+        if not _REFERENCE.fullmatch(reference):
+            return fault
+        log = self._log_of(reference)
+        return Fault(fault.kind, f"unexpected: {cause_in(log) or 'no cause is logged'}", log[-3000:], fault.id)
 
     def _log_of(self, reference: str) -> str:
-        """The log from a reference to the next one; empty where there is none."""
-        if not _REFERENCE.fullmatch(reference):
-            return ""
+        """The log from a reference to the next one."""
         deadline = time.monotonic() + _LOG_WAIT_S
         while (at := self._stderr.find(reference.encode())) < 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         rest = bytes(self._stderr[at : at + _LOG_BYTES]) if at >= 0 else b""
         return rest.partition(b"Unexpected failure, reference")[0].decode("utf-8", "replace")
+
+
+def _request(id_: Any, method: str, params: Any) -> bytes:
+    message = {"jsonrpc": "2.0", "id": id_, "method": method}
+    return json.dumps(message if params is None else {**message, "params": params}).encode()
 
 
 def cause_in(log: str) -> str:

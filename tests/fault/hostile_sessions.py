@@ -1,23 +1,22 @@
 """Long sessions: a server is sent hostile messages, each answer is counted, each fault kept with what it came of."""
 
-import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fault.hostile_client import Exchange, Fault, HostileClient
-from tests.fault.hostile_messages import BOUNDS, SETTINGS, Batch, Session, batch_of, batches, frame, version_request
+from tests.fault.hostile_client import Fault, HostileClient
+from tests.fault.hostile_messages import BOUNDS, SETTINGS, Batch, Session, batch_of, batches, frame
 from tests.fault.wire_samples import PLAIN, handshake, samples
 from tests.support.bundles import GREETING, SEQUENCE
 from tests.support.mcp_client import COMMAND, envelope
 from tests.support.mthds_server import isolated_env
-from tests.support.wire_oracle import NOBODY, expected_of, key_of, read
+from tests.support.wire_oracle import NOBODY, read
 
 LIMIT_S = 30.0
 """An answer that takes longer counts as none. The machine may be busy; how long the slowest took is reported."""
@@ -25,6 +24,7 @@ LENIENT_LIMIT_S = 10.0
 """For a probe behind bad headers."""
 MOST_MEMORY = 1_500_000_000
 _MEMORY_EVERY_S = 2.0
+_INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 _TRIES_S = 40.0
 _TRY_S = 6.0
 
@@ -39,7 +39,9 @@ class Finding:
     bodies: Sequence[bytes]
     """Of the messages that led to it, after the session's handshake; framed where `kind` is `framing`."""
     message: int
-    """The number of the first of them in its session, near enough."""
+    """The number of the first of them in its session, near enough; of a workspace, the number of its round."""
+    files: tuple[int, ...] = ()
+    """The numbers of the files that were there."""
 
 
 @dataclass
@@ -47,10 +49,11 @@ class Report:
     """What came of some sessions."""
 
     messages: int = 0
+    files: int = 0
     answers: int = 0
     servers: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    """How often each kind of batch was sent, and each way to end."""
+    """How often each kind of batch was sent, or of file was made, and each way to end was taken."""
     slowest_s: float = 0.0
     slowest_engine_s: float = 0.0
     late: int = 0
@@ -64,6 +67,7 @@ class Report:
     def add(self, other: "Report") -> None:
         """Take in what came of other sessions."""
         self.messages += other.messages
+        self.files += other.files
         self.answers += other.answers
         self.servers += other.servers
         self.kinds += other.kinds
@@ -103,8 +107,7 @@ class Talk:
 
     def __enter__(self) -> Self:
         self.client.__enter__()
-        for number, (method, params) in enumerate(_opening(self.session.kind)):
-            self._ask(number, method, params)
+        self._open()
         return self
 
     def __exit__(
@@ -116,26 +119,28 @@ class Talk:
         self.client.discard()
         self._folder.cleanup()
 
+    def _open(self) -> None:
+        """What a session begins with: a handshake where it has one, a run that boots an engine, the tools."""
+        is_plain = self.session.kind == PLAIN
+        if not is_plain:
+            self._ask("initialize", handshake(self.session.kind))
+            self.client.send_bytes(
+                frame(b'{"jsonrpc":"2.0","method":"notifications/initialized"}', self.session.framing)
+            )
+        self._ask("execute", {"method": "greet.mthds", "inputs": {"name": "Ann"}, "run_id": "warm"})
+        listed = self._ask("tools/list", envelope() if is_plain else {})
+        self.tools = {tool["name"]: tool["inputSchema"] for tool in listed["result"]["tools"]}
+
+    def _ask(self, method: str, params: Any) -> dict[str, Any]:
+        answer = self.client.ask({"it": (method, params)}, 2 * LIMIT_S)["it"]
+        assert "result" in answer, (method, answer, self.client.faults)
+        return answer
+
     def exchange(self, batch: Batch, limit_s: float) -> bool:
         """Whether all was answered; afterwards the server may be gone."""
         settled = self.client.exchange(batch.exchange, limit_s)
         self.is_gone = not settled and not batch.exchange.answered[batch.exchange.probe]
         return settled
-
-    def _ask(self, number: int, method: str, params: Any) -> None:
-        key = f"opening-{number}"
-        message = {"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params})}
-        if not method.startswith("notifications/"):
-            message["id"] = key
-        bodies = [json.dumps(message).encode(), version_request(f"{key}-probe")]
-        data = b"".join(frame(body, self.session.framing) for body in bodies)
-        self.client.keep = key
-        expected = expected_of([read(body, BOUNDS) for body in bodies])
-        slow = frozenset({key_of(key), key_of(f"{key}-probe")})
-        settled = self.client.exchange(Exchange(data, [expected], key_of(f"{key}-probe"), slow), 2 * LIMIT_S)
-        assert settled, (method, self.client.faults)
-        if method == "tools/list":
-            self.tools = {tool["name"]: tool["inputSchema"] for tool in self.client.kept["tools"]}
 
 
 def new_client(home: Path, session: Session) -> HostileClient:
@@ -194,16 +199,16 @@ def _suspects(batch: Batch, fault: Fault) -> Sequence[bytes]:
 
 def smallest(finding: Finding) -> Finding:
     """The finding with as little to send as shows it again, found within some tries; itself where nothing less does."""
-    if finding.kind in ("", "framing") or not finding.bodies:
+    if finding.kind in ("", "framing", "files") or not finding.bodies:
         return finding
     with _Trial(finding) as trial:
         if not trial.shows(finding.bodies):
             return finding
-        bodies = _shrunk(list(finding.bodies), trial.shows)
+        bodies = shrunk(list(finding.bodies), trial.shows)
         for index, body in enumerate(bodies):
             before, after = bodies[:index], bodies[index + 1 :]
-            bodies[index] = _shrunk(body, partial(_shows_with, trial, before, after))
-    return Finding(finding.fault, finding.session, finding.kind, bodies, finding.message)
+            bodies[index] = shrunk(body, partial(_shows_with, trial, before, after))
+    return replace(finding, bodies=bodies)
 
 
 class _Trial:
@@ -244,7 +249,7 @@ def _shows_with(trial: _Trial, before: Sequence[bytes], after: Sequence[bytes], 
     return trial.shows([*before, body, *after])
 
 
-def _shrunk(items: Any, shows: Callable[[Any], bool]) -> Any:
+def shrunk(items: Any, shows: Callable[[Any], bool]) -> Any:
     """`items`, bytes or a list, without what is not needed for it to show, tried from large parts to small ones."""
     size = max(1, len(items) // 2)
     while True:
@@ -258,13 +263,3 @@ def _shrunk(items: Any, shows: Callable[[Any], bool]) -> Any:
         if size == 1:
             return items
         size //= 2
-
-
-def _opening(kind: str) -> Iterator[tuple[str, Any]]:
-    """What a session begins with: a handshake where it has one, a run that boots an engine, the tools."""
-    yield "version", None
-    if kind != PLAIN:
-        yield "initialize", handshake(kind)
-        yield "notifications/initialized", None
-    yield "execute", {"method": "greet.mthds", "inputs": {"name": "Ann"}, "run_id": "warm"}
-    yield "tools/list", envelope() if kind == PLAIN else {}

@@ -115,6 +115,13 @@ def mutated_text(chance: Random, text: bytes, other: bytes) -> bytes:
     return text
 
 
+def mutated_bytes(chance: Random, data: bytes) -> bytes:
+    """Bytes of any text after one to three changes."""
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        data = chance.choice(_ANY_CHANGES)(chance, data)
+    return data
+
+
 def mutated_value(chance: Random, value: dict[str, Any]) -> bytes:
     """A JSON value after one to three changes to its members, written in one of JSON's ways."""
     changed: Any = value
@@ -271,9 +278,10 @@ def _nothing_but(chance: Random, text: bytes) -> bytes:
     )
 
 
+_ANY_CHANGES: Sequence[Bytes] = (_flip, _flip, _overwrite, _cut, _cut, _drop, _repeat, _odd_bytes, _odd_bytes, _spaces)
 _BYTE_CHANGES: Sequence[Bytes] = (
-    *(_flip, _flip, _overwrite, _cut, _cut, _drop, _repeat, _odd_bytes, _odd_bytes, _odd_escape, _odd_escape),
-    *(_odd_number, _odd_number, _nest, _long_string, _quotes, _many_members, _spaces, _double_member, _nothing_but),
+    *(*_ANY_CHANGES, _odd_escape, _odd_escape, _odd_number, _odd_number, _nest),
+    *(_long_string, _quotes, _many_members, _double_member, _nothing_but),
 )
 
 # Changes to values.
