@@ -27,6 +27,7 @@ _FILES_OF_A_SERIES = 4_000
 _MOST_SHRUNK = 30
 _SHOWN_BYTES = 600
 _SHOWN_MESSAGES = 5
+_OF_FILES = ("files", "used")
 _UNANSWERED = ("silent", "frozen", "lost")
 
 Job = tuple[Callable[[Session], Report], Session]
@@ -52,7 +53,7 @@ def main() -> int:
         for number, signature in enumerate(part.report.findings):
             finding = part.report.findings[signature]
             if number < _MOST_SHRUNK and not options.as_found:
-                finding = smallest_workspace(finding) if finding.kind == "files" else smallest(finding)
+                finding = smallest_workspace(finding) if finding.kind in _OF_FILES else smallest(finding)
             for line in _told(signature, part.report.faults[signature], finding):
                 print(line, file=sys.stderr, flush=True)
     return int(any(part.report.faults for part in parts))
@@ -136,8 +137,9 @@ def _lines(part: Part) -> Iterator[tuple[str, str]]:
 def _told(signature: str, count: int, finding: Finding) -> Iterator[str]:
     """A fault for a reader who wants to see it again."""
     session = finding.session
-    how = "workspace" if finding.kind == "files" else "brief" if finding.kind in ("", "brief") else "session"
-    unit = "round" if finding.kind == "files" else "message"
+    is_of_files = finding.kind in _OF_FILES
+    how = "workspace" if is_of_files else "brief" if finding.kind in ("", "brief") else "session"
+    unit = "round" if is_of_files else "message"
     yield f"\n## {signature} ({count} times)"
     where = f"{session.kind}, {session.framing}, {unit} {finding.message}"
     yield f"--seed {session.seed} --{how} {session.number}: {where}"

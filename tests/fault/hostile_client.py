@@ -22,6 +22,10 @@ _FRAME = re.compile(r'File "[^"]*?/((?:rpc_server|orchestrators|schemas)/[^"]+)"
 _RAISED = re.compile(r"^(?:[\s|]*)([A-Za-z_][\w.]*(?:Error|Exception|Group|Exit|Interrupt|Warning))\b", re.MULTILINE)
 LATE_S = 2.0
 _REFERENCE = re.compile("[0-9a-f]{12}")
+_TOO_LATE_S = 10.0
+"""A fault, however busy the machine is."""
+_BEAT_S = 0.5
+_MOST_BEATS = 20
 _LOG_WAIT_S = 2.0
 _LOG_BYTES = 20_000
 
@@ -91,6 +95,8 @@ class HostileClient(RpcClient):
         """Answers of the first kind that took longer than LATE_S."""
         self.answers = 0
         self._asked = 0
+        self._beats: dict[Key, float] = {}
+        """When each was sent that has not been answered."""
         self._kept: dict[Key, dict[str, Any]] = {}
         """The ids whose answers are kept, and those answers."""
         self._exchange: Exchange | None = None
@@ -106,7 +112,7 @@ class HostileClient(RpcClient):
         watch.start()
         try:
             self.send_bytes(one.data)
-            settled = self.settle(limit_s)
+            settled = self.settle(limit_s, with_beats=not one.is_lenient)
         except OSError:
             settled = False
         finally:
@@ -135,13 +141,30 @@ class HostileClient(RpcClient):
             self._exchange = one
             one.began = time.monotonic()
 
-    def settle(self, limit_s: float) -> bool:
-        """Wait until everything is answered; False where that is not so in the end."""
+    def settle(self, limit_s: float, *, with_beats: bool = False) -> bool:
+        """Wait until everything is answered; False where that is not so in the end.
+
+        Beats are sound requests that are sent meanwhile: they show whether the server still answers at once.
+        """
         one = self._exchange
         assert one is not None
+        deadline = time.monotonic() + limit_s
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or one.is_settled(), limit_s)
+            while not one.is_settled() and not self._ended and time.monotonic() < deadline:
+                left = deadline - time.monotonic()
+                if (
+                    not self._changed.wait_for(lambda: self._ended or one.is_settled(), min(left, _BEAT_S))
+                    and with_beats
+                ):
+                    self._beat()
             return one.is_settled()
+
+    def _beat(self) -> None:
+        if len(self._beats) < _MOST_BEATS:
+            self._asked += 1
+            key = key_of(f"beat-{self._asked}")
+            self._beats[key] = time.monotonic()
+            self.send_bytes(self._framed(_request(key[1], "version", None)))
 
     def judge(self, settled: bool, limit_s: float) -> None:
         """Note what was wrong with the answers. A server that does not answer the probe is killed."""
@@ -251,6 +274,9 @@ class HostileClient(RpcClient):
     def _count(self, key: Key, now: float) -> None:
         self.answers += 1
         one = self._exchange
+        if key in self._beats:
+            self._note_time(now - self._beats.pop(key), key)
+            return
         if one is None:
             self.add("too many", "an answer that nothing asked for", f"{key}", key)
             return
@@ -258,8 +284,13 @@ class HostileClient(RpcClient):
         if key in one.slow:
             self.slowest_engine_s = max(self.slowest_engine_s, now - one.began)
         else:
-            self.slowest_s = max(self.slowest_s, now - one.began)
-            self.late += now - one.began > LATE_S
+            self._note_time(now - one.began, key)
+
+    def _note_time(self, took_s: float, key: Key) -> None:
+        self.slowest_s = max(self.slowest_s, took_s)
+        self.late += took_s > LATE_S
+        if took_s > _TOO_LATE_S:
+            self.add("late", "an answer of the server itself", f"{took_s:.1f} s", key)
 
     def _look_at_error(self, error: dict[str, Any], key: Key) -> None:
         if key == NOBODY and self._exchange is not None:

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -60,6 +60,8 @@ class Made:
     """How what it holds begins."""
     size: int = 0
     files: int = 1
+    number: int = 0
+    """Of those of its round."""
 
     @property
     def path(self) -> str:
@@ -88,7 +90,7 @@ def make(round_: Round, chance: Random, number: int) -> None:
     kind = chance.choices(list(_MAKERS), [weight for weight, _ in _MAKERS.values()])[0]
     with suppress(FileExistsError, OSError):
         for made in _MAKERS[kind][1](round_, chance, number):
-            round_.made.append(made)
+            round_.made.append(replace(made, number=number))
 
 
 def _write(round_: Round, name: bytes, data: bytes) -> None:

@@ -199,7 +199,7 @@ def _suspects(batch: Batch, fault: Fault) -> Sequence[bytes]:
 
 def smallest(finding: Finding) -> Finding:
     """The finding with as little to send as shows it again, found within some tries; itself where nothing less does."""
-    if finding.kind in ("", "framing", "files") or not finding.bodies:
+    if finding.kind in ("", "framing") or not finding.bodies:
         return finding
     with _Trial(finding) as trial:
         if not trial.shows(finding.bodies):

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,9 @@ _SETTINGS = """\
 max_method_tools = 1000
 list_wait_s = 1.0
 """
-_SAMPLED = 14
+_USED = 14
+"""Things of a round that are judged, and run."""
+_MADE = re.compile(r"-made-(\d+)$")
 _LONGEST_TEXT = 20_000
 _UNREADABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]"
@@ -47,7 +49,6 @@ class Workspace:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._used: list[str] = []
         self._home = tempfile.TemporaryDirectory(prefix="mthds-rpc-hostile-", ignore_cleanup_errors=True)
         home = Path(self._home.name)
         self._folder = home / "workspace"
@@ -114,28 +115,24 @@ class Workspace:
                 return
 
     def use(self, chance: Random, made: Sequence[Made], paths: Sequence[str]) -> None:
-        """Judge some of what is there, and run it dry, each by the name a caller may have for it."""
-        some = [one.path for one in chance.sample(made, min(_SAMPLED, len(made)))]
-        listed = chance.sample(paths, min(_SAMPLED // 2, len(paths)))
+        """Judge what is there, and run it dry, each by its own name and by one that a list gives."""
         calls: dict[str, tuple[str, Any]] = {}
-        for number, path in enumerate([*some, *listed]):
+        named = {f"made-{one.number}": one.path for one in made}
+        named |= {f"listed-{number}": path for number, path in enumerate(paths)}
+        for name, path in named.items():
             method = {"method": path}
-            dry = {**method, "run_mode": "dry", "inputs": {"name": "Ann"}}
-            calls[f"{number}-validate"] = ("validate", method)
-            kind = chance.choice(("execute", "inputs", "tool", "resource"))
-            calls[f"{number}-{kind}"] = {
-                "execute": ("execute", dry),
-                "inputs": ("methods/inputs", method),
-                "tool": ("tools/call", envelope({"name": "inputs_template", "arguments": method})),
-                "resource": ("resources/read", envelope({"uri": f"mthds://methods/{path}"})),
-            }[kind]
+            calls[f"validate-{name}"] = ("validate", method)
+            kind = chance.choice(tuple(_USES))
+            calls[f"{kind}-{name}"] = _USES[kind](method)
         self.client.ask(calls, _LIMIT_S)
-        self._used = [*some, *listed]
 
-    def path_of(self, fault: Fault) -> str | None:
-        """What was used in the call that a fault came of."""
-        named = re.search(r"-(\d+)-\w+$", str(fault.id[1])) if fault.id is not None else None
-        return self._used[int(named[1])] if named else None
+
+_USES: dict[str, Callable[[dict[str, Any]], tuple[str, Any]]] = {
+    "execute": lambda method: ("execute", {**method, "run_mode": "dry", "inputs": {"name": "Ann"}}),
+    "inputs": lambda method: ("methods/inputs", method),
+    "tool": lambda method: ("tools/call", envelope({"name": "inputs_template", "arguments": method})),
+    "resource": lambda method: ("resources/read", envelope({"uri": f"mthds://methods/{method['method']}"})),
+}
 
 
 def run_workspaces(session: Session) -> Report:
@@ -156,6 +153,7 @@ def run_workspaces(session: Session) -> Report:
 def _run_round(workspace: Workspace, session: Session, number: int, count: int, report: Report) -> None:
     client = workspace.client
     numbers = range(count)
+    chance = session.chance("use", number)
     with workspace.filled(number, numbers) as round_:
         report.files += sum(one.files for one in round_.made)
         report.kinds += Counter(one.kind for one in round_.made)
@@ -163,12 +161,10 @@ def _run_round(workspace: Workspace, session: Session, number: int, count: int, 
         _look_at_lists(client, round_.made, lists)
         _note(report, client.named_faults(), session, number, numbers)
         if not workspace.has_ended:
+            some = chance.sample(round_.made, min(_USED, len(round_.made)))
             paths = [entry["path"] for entry in lists["methods"]]
-            workspace.use(session.chance("use", number), round_.made, paths)
-            for fault in client.named_faults():
-                path = workspace.path_of(fault)
-                about = [one for one in round_.made if one.path == path] or round_.made[:0]
-                _note(report, [fault], session, number, [], list(told(about)) or [f"{path!r}".encode()])
+            workspace.use(chance, some, chance.sample(paths, min(_USED // 2, len(paths))))
+            _note(report, client.named_faults(), session, number, [one.number for one in some], used=True)
         report.memory = max(report.memory, client.memory())
 
 
@@ -178,11 +174,15 @@ def _note(
     session: Session,
     number: int,
     numbers: Sequence[int],
-    about: Sequence[bytes] = (),
+    *,
+    used: bool = False,
 ) -> None:
     for fault in faults:
         report.faults[fault.signature] += 1
-        finding = Finding(fault, session, "files", about, number, tuple(numbers))
+        named = _MADE.search(str(fault.id[1])) if fault.kind == "unexpected" and fault.id is not None else None
+        finding = Finding(fault, session, "used" if used else "files", [], number, tuple(numbers))
+        if named is not None:
+            finding = replace(finding, files=(int(named[1]),))
         report.findings.setdefault(fault.signature, finding)
 
 
@@ -229,16 +229,19 @@ def smallest_workspace(finding: Finding) -> Finding:
             fault.signature == finding.fault.signature for fault in _faults_of(finding, numbers)
         )
 
-    if not finding.files or not shows(finding.files):
-        return finding
-    numbers = shrunk(list(finding.files), shows)
+    numbers = list(finding.files)
+    if len(numbers) > 1 and shows(numbers):
+        numbers = shrunk(numbers, shows)
     with Workspace(finding.session) as workspace, workspace.filled(finding.message, numbers) as round_:
         return replace(finding, files=tuple(numbers), bodies=list(told(round_.made)))
 
 
 def _faults_of(finding: Finding, numbers: Sequence[int]) -> Sequence[Fault]:
     with Workspace(finding.session) as workspace, workspace.filled(finding.message, numbers) as round_:
-        _look_at_lists(workspace.client, round_.made, workspace.list_all())
+        if finding.kind == "used":
+            workspace.use(finding.session.chance("use", finding.message), round_.made, [])
+        else:
+            _look_at_lists(workspace.client, round_.made, workspace.list_all())
         return workspace.client.named_faults()
 
 
