@@ -64,15 +64,12 @@ class Exchange:
     def is_settled(self) -> bool:
         if not self.answered[self.probe]:
             return False
-        return self.is_lenient or any(self._is_met(one) for one in self.expected)
-
-    def _is_met(self, expected: Expected) -> bool:
-        return all(self.answered[key] >= count for key, count in expected.least.items())
+        return self.is_lenient or any(one.is_met_by(self.answered) for one in self.expected)
 
     def missing(self) -> list[Key]:
-        """The ids that were answered too seldom."""
+        """The ids that were answered too seldom; the null id where nobody knows which."""
         expected = self.expected[0]
-        return [key for key, count in expected.least.items() if self.answered[key] < count]
+        return [key for key, count in expected.least.items() if self.answered[key] < count] or [NOBODY]
 
     def too_many(self) -> list[Key]:
         """The ids that were answered too often, whichever way the rest was answered."""

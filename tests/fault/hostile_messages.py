@@ -117,7 +117,7 @@ def message(session: Session, pool: Samples, number: int | str) -> bytes:
 def batch_of(session: Session, kind: str, bodies: Sequence[bytes], number: int) -> Batch:
     """What is sent for these messages: them, a cancellation of what would last, a probe."""
     bodies = [body for body in bodies if not any(name.encode() in body for name in ENDING)]
-    reads = [Read() if len(body) > BOUNDS.message_bytes else read(body, BOUNDS) for body in bodies]
+    reads = [read(body, BOUNDS) for body in bodies]
     closing = [_cancellation(call["id"]) for one in reads for call in one.calls if is_listening(call)]
     probe = f"probe-{number}"
     tail = [*closing, version_request(probe)]
@@ -141,14 +141,10 @@ def bodies_in(data: bytes, framing: Framing) -> Sequence[bytes]:
 
 
 def _ways(session: Session, bodies: Sequence[bytes], reads: Sequence[Read], tail: Sequence[Read]) -> Iterator[Expected]:
-    """How it may be answered: call by call; with one refusal of an array; under the id of an over-long message."""
+    """How it may be answered: call by call; or an array with one refusal, where the revision has none."""
     yield expected_of([*reads, *tail])
-    if len(bodies) != 1:
-        return
-    if reads[0].is_batch and (session.kind != PLAIN or b"_meta" in bodies[0]):
+    if len(bodies) == 1 and reads[0].is_batch and (session.kind != PLAIN or b"_meta" in bodies[0]):
         yield expected_of([Read(), *tail])
-    if len(bodies[0]) > BOUNDS.message_bytes:
-        yield expected_of([Read([key_of("large")]), *tail])
 
 
 def _slow_keys(reads: Sequence[Read]) -> Iterator[Key]:

@@ -20,6 +20,8 @@ NOBODY: Key = (False, None)
 """The id of an answer to what had none that could be read."""
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
+_ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*+"|[^\s",:{}\[\]]++)')
+_HEAD_BYTES = 4096
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -34,13 +36,23 @@ class Bounds:
 
 @dataclass
 class Expected:
-    """How often each id has to be answered: so often, and up to `optional` more."""
+    """How often each id has to be answered: so often, and up to `optional` more.
+
+    `loose` more answers have to come under one of the optional ids: their messages could not be read.
+    """
 
     least: Counter[Key] = field(default_factory=Counter)
     optional: Counter[Key] = field(default_factory=Counter)
+    loose: int = 0
 
     def most(self, key: Key) -> int:
         return self.least[key] + self.optional[key]
+
+    def is_met_by(self, answered: Counter[Key]) -> bool:
+        """Whether all has come that has to."""
+        if any(answered[key] < count for key, count in self.least.items()):
+            return False
+        return not self.loose or answered.total() >= self.least.total() + self.loose
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,8 @@ class Read:
     calls: Sequence[dict[str, Any]] = ()
     """The requests and notifications in it."""
     is_batch: bool = False
+    heads: frozenset[Key] = frozenset()
+    """Ids that stand in the head of what is too large or too deep to be read: it may be answered under one of them."""
 
 
 def key_of(id_: Any) -> Key:
@@ -69,10 +83,12 @@ def lines_in(data: bytes) -> Iterator[bytes]:
 
 def read(body: bytes, bounds: Bounds) -> Read:
     """What one message is."""
+    if len(body) > bounds.message_bytes:
+        return Read(heads=_ids_in_head(body))
     try:
         value = _parsed(body, bounds.depth)
     except (ValueError, RecursionError):
-        return Read()
+        return Read(heads=_ids_in_head(body) if _brackets(body) > bounds.depth else frozenset())
     if not isinstance(value, list):
         return Read(_ids_of(value), [value] if isinstance(value, dict) else [])
     if not 1 <= len(value) <= bounds.batch:
@@ -83,7 +99,11 @@ def read(body: bytes, bounds: Bounds) -> Read:
 
 def expected_of(messages: Sequence[Read]) -> Expected:
     """What has to be answered to messages that are sent together, each call of a batch for itself."""
-    expected = Expected(Counter(key for message in messages for key in message.ids))
+    expected = Expected(Counter(key for message in messages if not message.heads for key in message.ids))
+    for message in messages:
+        if message.heads:
+            expected.loose += 1
+            expected.optional.update([NOBODY, *message.heads])
     for call in (call for message in messages for call in message.calls):
         _forgive(call, expected, messages)
     return expected
@@ -131,9 +151,26 @@ def _is_legal(id_: Any) -> bool:
 
 def _parsed(body: bytes, depth: int) -> Any:
     text = body.removeprefix(_BOM).decode("utf-8")
-    if body.count(b"[") + body.count(b"{") > depth and _is_deeper(json.loads(text, object_pairs_hook=_members), depth):
+    if _brackets(body) > depth and _is_deeper(json.loads(text, object_pairs_hook=_members), depth):
         raise ValueError("too deep")
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _brackets(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
+
+
+def _ids_in_head(body: bytes) -> frozenset[Key]:
+    """Whatever may be taken for an id at the beginning of a message."""
+    found = set()
+    for text in _ID.findall(body[:_HEAD_BYTES]):
+        try:
+            id_ = json.loads(text)
+        except ValueError:
+            continue
+        if _is_legal(id_):
+            found.add(key_of(id_))
+    return frozenset(found)
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
