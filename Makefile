@@ -3,6 +3,7 @@
 # make check   lint, format, types, import rules
 # make conformance   the official MCP conformance suite alone, with what it has to say; `make test` runs it too
 # make soak    the long crash campaign of docs/reliability.md; KILLS=220 SEED=1
+# make hostile the long campaigns of hostile messages and files, likewise; MESSAGES=1000000 FILES=100000 SEED=1
 # make bench   the figures of benchmarks/README.md, measured against their peers
 # make fmt     mend what can be mended by itself
 # make clean   remove what the tools left behind; the environments stay
@@ -10,9 +11,11 @@
 # PYTHON=/path/to/python chooses the Python of .venv; else it is the newest of 3.11-3.13 that is here.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test conformance node-packages end-to-end end-to-end-briefly check soak bench fmt clean
+.PHONY: demo test conformance node-packages end-to-end end-to-end-briefly check soak hostile bench fmt clean
 
 KILLS ?= 220
+MESSAGES ?= 1000000
+FILES ?= 100000
 SEED ?= 1
 PYTHON ?= $(shell scripts/pythons | sed -n '1s/^[^ ]* //p')
 VENV ?= .venv
@@ -57,6 +60,9 @@ check: $(VENV)/installed-dev
 
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.fault.soak --kills $(KILLS) --seed $(SEED)
+
+hostile: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.fault.hostile --messages $(MESSAGES) --files $(FILES) --seed $(SEED)
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m benchmarks.run

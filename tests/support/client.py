@@ -331,8 +331,11 @@ def _read_line(stream: IO[bytes]) -> bytes:
 
 
 def _read_headed(stream: IO[bytes]) -> bytes:
+    """A message behind headers, or one on a line, as a server sends it that takes its peer for one that does."""
     length = 0
     while (line := stream.readline()) not in (b"\r\n", b""):
+        if line[:1] in (b"{", b"["):
+            return line
         name, _, value = line.partition(b":")
         length = int(value) if name.lower() == b"content-length" else length
     return stream.read(length)
