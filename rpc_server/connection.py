@@ -20,7 +20,7 @@ from rpc_server.dispatch import Answer, Call, Dispatcher
 from rpc_server.errors import RpcError
 from rpc_server.framing import HEAD_BYTES, Decoder, FaultKind, Frame, FramingFault, frame
 from rpc_server.in_flight import Deliver, InFlight
-from rpc_server.json_text import JsonFault, TooDeep, encode, parse
+from rpc_server.json_text import BeyondLimits, JsonFault, encode, parse
 from rpc_server.messages import JsonId, NotARequest, Request, id_in_head, read_request
 from rpc_server.peer import Peer
 from rpc_server.redaction import Redactor
@@ -158,7 +158,7 @@ class _Connection:
         try:
             value = parse(piece, self._limits.max_json_depth)
         except JsonFault as fault:
-            id_ = id_in_head(piece[:HEAD_BYTES]) if isinstance(fault, TooDeep) else None
+            id_ = id_in_head(piece[:HEAD_BYTES]) if isinstance(fault, BeyondLimits) else None
             self._send(_refusal(id_, errors.parse_error(str(fault))))
             return
         if isinstance(value, list):

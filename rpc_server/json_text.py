@@ -15,6 +15,8 @@ _AS_STEPS = bytes.maketrans(b"[]", b"\x01\xff")
 """An opening bracket is a step down, a closing one a step up, as signed bytes."""
 _NO_BRACKETS_OR_QUOTES = bytes(byte for byte in range(256) if byte not in b'"[]{}')
 _LARGE_TEXT = 1024 * 1024
+_MOST_CONTAINERS = 2_000_000
+"""Each takes some hundred bytes once it is read."""
 
 _LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """What some hosts take for the end of a line, and its JSON escape."""
@@ -24,8 +26,8 @@ class JsonFault(ValueError):
     """What was wrong with a text, as a sentence for its sender."""
 
 
-class TooDeep(JsonFault):
-    """The text may be JSON, but nests too deeply to be read."""
+class BeyondLimits(JsonFault):
+    """The text may be JSON, but nests too deeply, or holds too much, to be read."""
 
 
 def parse(body: bytes, max_depth: int) -> Any:
@@ -34,8 +36,9 @@ def parse(body: bytes, max_depth: int) -> Any:
     Takes time in proportion to the text, whatever it holds.
     """
     body = body.removeprefix(BOM)
-    if _is_deeper(body, max_depth):
-        raise TooDeep(f"The JSON is nested deeper than {max_depth} levels.")
+    # No brackets beyond the limit cost nothing.
+    if body.count(b"[") + body.count(b"{") > max_depth:
+        _check_nesting(_nesting(body), max_depth)
     try:
         return _decoded(body.decode())
     except UnicodeDecodeError as error:
@@ -47,7 +50,7 @@ def parse(body: bytes, max_depth: int) -> Any:
     except ValueError:
         raise JsonFault("A number has too many digits.") from None
     except RecursionError:
-        raise TooDeep("The JSON is nested too deeply.") from None
+        raise BeyondLimits("The JSON is nested too deeply.") from None
 
 
 def encode(value: Any) -> bytes:
@@ -72,14 +75,16 @@ def utf_8(text: str) -> bytes:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
-def _is_deeper(body: bytes, max_depth: int) -> bool:
-    """Whether brackets nest deeper than that, counted without recursion; no brackets beyond the limit cost nothing.
+def _check_nesting(nesting: bytes, max_depth: int) -> None:
+    """Raise BeyondLimits where brackets are too many or nest too deeply, counted without recursion."""
+    if nesting.count(b"[") > _MOST_CONTAINERS:
+        raise BeyondLimits(f"The JSON holds more than {_MOST_CONTAINERS} arrays and objects.")
+    if _is_deeper(nesting, max_depth):
+        raise BeyondLimits(f"The JSON is nested deeper than {max_depth} levels.")
 
-    Where the text is no JSON, the answer does not matter: it is refused either way.
-    """
-    if body.count(b"[") + body.count(b"{") <= max_depth:
-        return False
-    nesting = _nesting(body)
+
+def _is_deeper(nesting: bytes, max_depth: int) -> bool:
+    """Whether brackets nest deeper than that. What is no JSON is refused either way."""
     for removed in range(max_depth):
         outer = nesting.replace(b"[]", b"")
         if 4 * len(outer) > 3 * len(nesting):

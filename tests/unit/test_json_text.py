@@ -82,6 +82,22 @@ def test_json_deeper_than_the_limit_is_refused_however_deep(text: bytes) -> None
     assert "nested deeper than 10" in str(fault.value)
 
 
+@pytest.mark.parametrize("part", [b"[],", b'{"":{}},'])
+def test_more_arrays_and_objects_than_memory_should_hold_are_refused(part: bytes) -> None:
+    text = b"[" + part * 2_000_000 + b"[]]"
+
+    with pytest.raises(JsonFault) as fault:
+        parse(text, 10)
+
+    assert "more than 2000000 arrays and objects" in str(fault.value)
+
+
+def test_brackets_in_a_string_are_no_arrays() -> None:
+    text = b"[[]" * 1_000_000
+
+    assert parse(b'["' + text + b'"]', 10) == [text.decode()]
+
+
 nested = st.recursive(
     st.none() | st.text(alphabet='[]{}"\\ax', max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[{"', max_size=3), inner, max_size=3),
