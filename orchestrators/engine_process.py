@@ -25,7 +25,7 @@ from schemas.problem import Problem, ProblemError
 logger = logging.getLogger(__name__)
 
 # How long an engine may be silent in which a job did not stop: it is this job that holds it, and for good.
-_STUCK_S = 30.0
+_STUCK_S = 20.0
 
 Message = dict[str, Any]
 Listener = Callable[[Message], None]

@@ -57,6 +57,7 @@ _RUN_ERRORS = (
     "run.failed",
     "run.timed_out",
     "run.lost",
+    "run.results_not_stored",
 )
 _RUN_REF_ERRORS = ("run.not_found", "runtime.unsupported")
 
@@ -106,7 +107,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 handler=late("validate", "validate"),
                 summary="Judge a method; a verdict for a valid and for an invalid one alike.",
                 result="schemas.validation:ValidationVerdict",
-                errors=(*_MODE_ERRORS, *_METHOD_ERRORS),
+                errors=(*_MODE_ERRORS, *_METHOD_ERRORS, "method.invalid"),
             ),
             MethodSpec(
                 name="models",
@@ -160,7 +161,10 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 handler=late("runs", "result"),
                 summary="Give the result of a run, waiting for it if asked to.",
                 result="schemas.runs:RunResult",
-                errors=(*_RUN_REF_ERRORS, "run.not_finished", "run.cancelled", "run.timed_out", "run.lost"),
+                errors=(
+                    *(*_RUN_REF_ERRORS, "run.not_finished", "run.cancelled", "run.timed_out", "run.lost"),
+                    "run.results_not_stored",
+                ),
             ),
             MethodSpec(
                 name="runs/cancel",

@@ -258,7 +258,7 @@ async def test_an_engine_that_stands_still_with_a_job_that_did_not_stop_is_ended
 
     (problem,) = problems
     assert problem.startswith("run.lost")
-    assert "it had not answered for 30 seconds" in problem
+    assert "it had not answered for 20 seconds" in problem
 
 
 async def test_an_engine_that_is_stopped_for_a_while_goes_on(
