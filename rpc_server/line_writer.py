@@ -29,6 +29,8 @@ class LineWriter:
         self._unwritten = 0
         """Bytes that are queued or just being written."""
         self._dropped_lines = 0
+        self._is_idle = True
+        """Whether all is written, also what was dropped is told."""
         self._thread: threading.Thread | None = None
 
     def write(self, data: bytes) -> None:
@@ -39,6 +41,7 @@ class LineWriter:
                 return
             self._queue.append(data)
             self._unwritten += len(data)
+            self._is_idle = False
             self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="stderr", daemon=True)
@@ -49,9 +52,9 @@ class LineWriter:
         ends_at = time.monotonic() + _LONGEST_DRAIN_S
         with self._changed:
             before = None
-            while self._unwritten and self._unwritten != before and time.monotonic() < ends_at:
+            while not self._is_idle and self._unwritten != before and time.monotonic() < ends_at:
                 before = self._unwritten
-                self._changed.wait_for(lambda: not self._unwritten, _PATIENCE_S)
+                self._changed.wait_for(lambda: self._is_idle, _PATIENCE_S)
 
     def _run(self) -> None:
         while True:
@@ -61,6 +64,9 @@ class LineWriter:
                 self._queue.clear()
             self._write(data)
             self._report_dropped()
+            with self._changed:
+                self._is_idle = not self._queue
+                self._changed.notify_all()
 
     def _write(self, data: bytes) -> None:
         """Write all of `data`, in pieces that mix with no other writer's; what fails costs these lines alone."""

@@ -3,8 +3,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.mthds_server import UNMEASURED
+
+# How long an example takes depends on the machine.
+settings.register_profile("untimed")
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

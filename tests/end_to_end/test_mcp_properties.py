@@ -111,7 +111,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
         yield client
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(LEGACY), st.lists(requests(), min_size=1, max_size=8))
 def test_every_request_is_answered_once_and_by_its_schema(
     server: McpClient, version: str, asked: list[tuple[str, Any]]
@@ -131,7 +131,7 @@ def test_every_request_is_answered_once_and_by_its_schema(
     assert server.spy.faults == []
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(BATCHES), st.lists(requests("legacy", "no meta"), min_size=1, max_size=5))
 def test_a_batch_is_answered_in_one_array_whatever_is_in_it(
     server: McpClient, version: str, asked: list[tuple[str, Any]]
@@ -154,7 +154,7 @@ def test_a_batch_is_answered_in_one_array_whatever_is_in_it(
     assert server.spy.faults == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(params, metas | values | st.none())
 def test_a_handshake_is_agreed_on_or_refused(server: McpClient, given_params: dict[str, Any], meta: Any) -> None:
     answer = server.call("initialize", given_params if meta is None else {**given_params, "_meta": meta})
@@ -163,7 +163,7 @@ def test_a_handshake_is_agreed_on_or_refused(server: McpClient, given_params: di
     assert server.spy.faults == []
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(params)
 def test_what_is_listened_for_is_promised_or_refused(server: McpClient, given_params: dict[str, Any]) -> None:
     asked = server.request("subscriptions/listen", envelope(given_params, capabilities=TAKES_TASKS))

@@ -297,7 +297,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(st.lists(method_calls() | method_calls() | plain_calls() | mcp_calls(), min_size=2, max_size=8))

@@ -118,7 +118,7 @@ def answers_in(said: list[Any]) -> list[Any]:
     return [part for part in flat if "method" not in part]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(messages, max_size=8))
 @example([{"jsonrpc": "2.0", "id": 1, "method": "wait"}] * 6)
 @example([[{"jsonrpc": "2.0", "id": 1, "method": "stubborn"}, {"jsonrpc": "2.0", "id": 1, "method": "later"}]])
@@ -134,7 +134,7 @@ def test_each_request_with_an_id_is_answered_once_and_nothing_else_is(sent: list
     assert [] not in said
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=60) | st.text(alphabet='{}[]":,0aé\\', max_size=40).map(str.encode), max_size=10))
 def test_garbage_is_answered_and_survived(lines: list[bytes]) -> None:
     data = b"{}\n" + b"".join(line + b"\n" for line in lines)
@@ -151,7 +151,7 @@ def server(request: pytest.FixtureRequest) -> Any:
         yield client, request.param
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(messages | st.just("x" * 2000), max_size=5))
 def test_a_process_survives_what_a_connection_does(server: tuple[RpcClient, Framing], sent: list[Any]) -> None:
     client, framing = server

@@ -317,7 +317,7 @@ def _objects(members: list[str]) -> st.SearchStrategy[list[Any]]:
     return st.lists(st.dictionaries(st.sampled_from(members), _NAMES | _JSON, max_size=8) | _JSON, max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(nodes=_objects(_NODE_MEMBERS) | _JSON, links=_objects(_EDGE_MEMBERS) | _JSON, meta=_JSON, ref=_JSON)
 def test_no_graph_of_an_unknown_shape_is_too_odd_to_draw(nodes: Any, links: Any, meta: Any, ref: Any) -> None:
     story = Story().start("a").complete("a")
