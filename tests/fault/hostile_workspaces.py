@@ -26,11 +26,10 @@ from tests.support.mthds_server import isolated_env
 FILES_OF_A_ROUND = 400
 _LIMIT_S = 60.0
 _TRIES_S = 90.0
-_SETTINGS = """\
-[rpc.mcp]
-max_method_tools = 1000
-list_wait_s = 1.0
-"""
+_SETTINGS = "[rpc.mcp]\nmax_method_tools = 1000\nlist_wait_s = {:.1f}\n"
+_LIST_WAIT_S = 3.0
+_LIST_WAIT_OF_A_TRY_S = 15.0
+"""Of a try every tool has to be seen."""
 _USED = 14
 """Things of a round that are judged, and run."""
 _MADE = re.compile(r"-made-(\d+)$")
@@ -39,6 +38,7 @@ _UNREADABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]"
 )
 """Controls, bidi and invisible characters: no host or model should be shown them."""
+_MAY_HOLD_METHODS = ("deep", "directory")
 _SHOWN = ("title", "description", "name")
 
 Answers = Mapping[str, dict[str, Any]]
@@ -47,13 +47,13 @@ Answers = Mapping[str, dict[str, Any]]
 class Workspace:
     """A server whose workspace is filled again and again."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, list_wait_s: float = _LIST_WAIT_S) -> None:
         self._session = session
         self._home = tempfile.TemporaryDirectory(prefix="mthds-rpc-hostile-", ignore_cleanup_errors=True)
         home = Path(self._home.name)
         self._folder = home / "workspace"
         self._folder.mkdir()
-        (home / "rpc.toml").write_text(_SETTINGS)
+        (home / "rpc.toml").write_text(_SETTINGS.format(list_wait_s))
         command = [*COMMAND, "--config", str(home / "rpc.toml")]
         self.client = HostileClient(command, cwd=self._folder, env=isolated_env(home), framing=session.framing)
 
@@ -189,27 +189,28 @@ def _note(
 def _look_at_lists(client: HostileClient, made: Sequence[Made], lists: Mapping[str, list[Any]]) -> None:
     """Each method is listed once, each list shows only what can be read."""
     if lists["methods"]:
-        _look_at_methods(client, made, Counter(entry["path"] for entry in lists["methods"]))
+        _look_at_methods(client, made, lists["methods"])
     for name in ("tools", "resources"):
         for one in lists[name]:
             for member in _SHOWN:
                 _look_at_text(client, f"{name}/list", member, one.get(member) or "")
 
 
-def _look_at_methods(client: HostileClient, made: Sequence[Made], paths: Counter[str]) -> None:
-    plain = [one for one in made if one.is_plain and one.is_method]
-    for one in plain:
-        if paths[one.path] != 1:
-            client.add("listed", f"a {one.kind} {'twice' if paths[one.path] else 'not at all'}", f"{one}")
+def _look_at_methods(client: HostileClient, made: Sequence[Made], entries: Sequence[Mapping[str, Any]]) -> None:
+    """Each method once; what is none not at all, or with a problem."""
+    paths = Counter(entry["path"] for entry in entries)
+    faulty = {entry["path"] for entry in entries if entry.get("problem") is not None}
     for one in made:
-        if one.is_plain and not one.is_method and one.kind not in ("deep", "directory") and paths[one.path]:
-            client.add("listed", f"a {one.kind}, which is no method", f"{one}")
-    odd = [one for one in made if one.is_method and not one.is_plain]
+        if not one.is_plain or one.kind in _MAY_HOLD_METHODS:
+            continue
+        if one.is_method and paths[one.path] != 1:
+            client.add("listed", f"a {one.kind} {'twice' if paths[one.path] else 'not at all'}", f"{one}")
+        elif not one.is_method and paths[one.path] and one.path not in faulty:
+            client.add("listed", f"a {one.kind}, which is no method, without a problem", f"{one}")
+    odd = [one.name for one in made if one.is_method and not one.is_plain]
     rest = paths.total() - sum(paths[one.path] for one in made if one.is_plain)
     if rest < len(odd):
-        client.add(
-            "listed", "fewer odd names than there are", f"{rest} of {len(odd)}: {[one.name for one in odd][:20]}"
-        )
+        client.add("listed", "fewer odd names than there are", f"{rest} of {len(odd)}: {odd[:20]}")
 
 
 def _look_at_text(client: HostileClient, where: str, member: str, text: str) -> None:
@@ -237,9 +238,10 @@ def smallest_workspace(finding: Finding) -> Finding:
 
 
 def _faults_of(finding: Finding, numbers: Sequence[int]) -> Sequence[Fault]:
-    with Workspace(finding.session) as workspace, workspace.filled(finding.message, numbers) as round_:
+    session, number = finding.session, finding.message
+    with Workspace(session, _LIST_WAIT_OF_A_TRY_S) as workspace, workspace.filled(number, numbers) as round_:
         if finding.kind == "used":
-            workspace.use(finding.session.chance("use", finding.message), round_.made, [])
+            workspace.use(session.chance("use", number), round_.made, [])
         else:
             _look_at_lists(workspace.client, round_.made, workspace.list_all())
         return workspace.client.named_faults()
