@@ -21,7 +21,7 @@ from pipelex.system.configuration.config_loader import config_manager
 from schemas.problem import NextStep, Problem
 
 _INTERNAL = '"internal"'
-_PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+_PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
 _every_model: ContextVar[bool] = ContextVar("every_model", default=False)
 
 

@@ -65,7 +65,7 @@ SIZE = 100_000
 # These are only ever matched at a given place.
 MATCHED = {'_URL', '_TOKEN'}
 NAMES = [name for _, name, _ in pkgutil.walk_packages(rpc_server.__path__, "rpc_server.")
-    if not name.startswith("rpc_server.workspace") and name != "rpc_server.jsonrpc_core"]
+    if name != "rpc_server.jsonrpc_core"]
 MODULES = [import_module(name) for name in NAMES]
 FOUND = [pair for module in MODULES for pair in vars(module).items()]
 PATTERNS = [(name, value) for name, value in FOUND if isinstance(value, re.Pattern)]
