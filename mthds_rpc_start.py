@@ -1,8 +1,8 @@
-"""How every process of ours begins: what PYTHONPATH holds comes last among what can be imported.
+"""How every mthds-rpc process begins: the entries of PYTHONPATH move to the end of the import path.
 
-Our packages and the standard library have names that any project may use as well: `schemas`, `types`, `logging`. A
-PYTHONPATH that leads into such a project would put its modules in the place of ours. So this module, whose name is
-nobody else's, comes first and imports nothing but what the interpreter has loaded by itself. A method's own Python,
+Our packages and the standard library have names that any project may use as well: `schemas`, `types`, `logging`. If
+PYTHONPATH leads into such a project, its modules would be imported instead of our own. So this module, whose name is
+unique, comes first and imports nothing but what the interpreter has loaded by itself. A method's own Python,
 and plugins, are still found on PYTHONPATH, and so are they by what they start: the variable stays as it is.
 """
 

@@ -84,7 +84,7 @@ class BundleValidator(Protocol):
 
 
 class BackgroundTasks(Protocol):
-    """Where tasks are begun that nobody waits for; a task group of anyio is one."""
+    """Starts tasks that are not waited for; a task group of anyio is one."""
 
     def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: object = None) -> object: ...
 

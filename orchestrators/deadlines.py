@@ -15,8 +15,8 @@ _WALL, _STEADY = time.time(), time.monotonic()
 def patience_s(created_at: float, deadline: float | None) -> float:
     """Seconds until a run has surely had its time; infinite for one without a deadline, not positive once it is late.
 
-    `created_at` and `deadline` are seconds since the epoch, by the clock of whoever asked for the run. How long a run
-    has taken that is older than this process, nobody here knows: it gets its whole time from now on.
+    `created_at` and `deadline` are seconds since the epoch, by the clock of the process that asked for the run. If the
+    run is older than this process, how long it has taken is not known here: it gets its whole time from now on.
     """
     if deadline is None or not math.isfinite(deadline - created_at):
         return math.inf

@@ -45,6 +45,6 @@ class EngineOutput:
             self._tell(held)
 
     def _tell(self, line: str) -> None:
-        # A line that cannot be told costs itself alone: an engine whose output nobody reads would stand still.
+        # If a line cannot be reported, only that line is lost: an engine whose output is unread would block.
         with contextlib.suppress(Exception):
             self._report(line)

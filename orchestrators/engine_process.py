@@ -291,7 +291,7 @@ class EngineProcess(asyncio.Protocol):
             job.answer.exception()
 
     def kill(self, reason: str | None = None) -> None:
-        """End the child and every process in its group, at once. `reason` is told to those whose jobs are lost."""
+        """End the child and every process in its group, at once. Callers whose jobs are lost get `reason`."""
         self._retired = True
         self._ended_for = self._ended_for or reason
         if self._process is not None and self._process.returncode is None:
@@ -320,8 +320,8 @@ class EngineProcess(asyncio.Protocol):
                 self._take(decode(body), body)
         except Exception as error:  # noqa: BLE001 - whatever an engine sends, it costs that engine alone
             reason = str(error) if isinstance(error, BrokenChannel) else type(error).__name__
-            logger.error("an engine sent what is no message of ours (%s); it is ended", reason)
-            self.kill("it sent what is no message")
+            logger.error("an engine sent an invalid message (%s); it is ended", reason)
+            self.kill("it sent an invalid message")
             assert self._transport is not None
             self._transport.abort()
 
@@ -349,7 +349,7 @@ class EngineProcess(asyncio.Protocol):
         elif "cancelled" in message:
             # A thread the job left behind cannot be stopped: no new job goes there.
             self._retired = self._retired or message["busy_threads"] > 0
-            # Told to a caller only where nobody had cancelled the job, which may have done anything then.
+            # A caller gets this only if it had not cancelled the job. The job may have done anything by then.
             job.begun = True
             self._fail(job, EngineGone("it gave up the job"))
         elif "problem" in message:

@@ -211,7 +211,7 @@ class Engines:
                 self._lane_used.pop(key, None)
 
     def _wake(self) -> None:
-        """Let whoever waits for a place look again."""
+        """Let the jobs that wait for a place look again."""
         self._changed.set()
         self._changed = anyio.Event()
 

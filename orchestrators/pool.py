@@ -61,7 +61,7 @@ class _Order:
     run_id: str | None = None
 
     def lost(self, gone: EngineGone) -> ProblemError:
-        """What its caller is told once it may not be tried again."""
+        """What its caller gets once it may not be tried again."""
         return engine_lost(gone.reason) if self.run_id is None else ProblemError(run_lost(self.run_id, _lost(gone)))
 
 
@@ -200,7 +200,7 @@ def _event_reader(events: EventSink) -> Listener:
     def read(event: dict[str, Any]) -> None:
         try:
             events(RunEvent.model_validate(event))
-        except Exception:  # noqa: BLE001 - an event that nobody can take costs itself alone
+        except Exception:  # noqa: BLE001 - if an event cannot be delivered, only that event is lost
             logger.exception("an event of a run was left out")
 
     return read

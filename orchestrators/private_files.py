@@ -1,4 +1,4 @@
-"""Folders and files for this user alone, whatever the umask, and none that somebody else could have prepared."""
+"""Folders and files for this user alone, whatever the umask, and none that another user could have prepared."""
 
 import errno
 import os
@@ -64,12 +64,14 @@ def check_private(path: Path) -> None:
     who = "every user" if found.st_mode & stat.S_IWOTH else "its group"
     mode = "go-rwx" if stat.S_ISDIR(found.st_mode) else "go-w"
     raise NotPrivate(
-        path, f"may be written to by {who}", f"see that nobody else has put anything there, then `chmod {mode} {path}`"
+        path,
+        f"may be written to by {who}",
+        f"check that no other user has put anything there, then `chmod {mode} {path}`",
     )
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether a group is this user's private one: it has the user's name, and nobody else is in it."""
+    """Whether a group is this user's private one: it has the user's name and no other members."""
     import grp
     import pwd
 

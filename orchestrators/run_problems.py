@@ -126,7 +126,7 @@ def run_damaged(run_id: str, what: str) -> Problem:
 
 
 def run_unexpected(run_id: str, process: str = "worker") -> Problem:
-    """How a run ends in a `process` that met what nobody foresaw."""
+    """How a run ends in a `process` that failed unexpectedly."""
     return Problem(
         code="runtime.unexpected",
         title="Something unexpected failed",

@@ -11,9 +11,9 @@ _SPENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
 def system_problem(error: BaseException) -> Problem | None:
-    """The problem behind an `OSError` that only whoever keeps this machine can solve; None for any other failure.
+    """The problem behind an `OSError` that only this machine's administrator can solve; None for any other failure.
 
-    Its causes are looked at too. The path is not told: it is one of this machine.
+    Its causes are looked at too. The path is left out: it is one of this machine.
     """
     for cause in causes_of(error):
         if isinstance(cause, OSError) and cause.errno is not None:

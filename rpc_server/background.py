@@ -1,4 +1,4 @@
-"""Tasks of the server that nobody waits for: one that fails is logged and ends alone."""
+"""Background tasks of the server: one that fails is logged and ends alone."""
 
 import logging
 from collections.abc import Callable, Coroutine

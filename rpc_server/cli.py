@@ -55,7 +55,7 @@ def entry() -> None:
 
     The interpreter's own end may crash or hang in the threads of an orchestrator's SDK: temporalio's do not stop.
     """
-    # Before anything else of ours is imported.
+    # Before any other module of mthds-rpc is imported.
     from mthds_rpc_start import put_pythonpath_last
 
     put_pythonpath_last()

@@ -1,7 +1,7 @@
-"""Lines for a descriptor that perhaps nobody reads: writing them never waits and never fails.
+"""Lines for a descriptor that may be unread: writing them never waits and never fails.
 
-A pipe whose reader has stopped reading takes 64 KB and then blocks whoever writes. So a thread writes, from a queue
-with a bound; what does not fit is dropped, and how much that was is said once something can be written again.
+A pipe whose reader has stopped reading takes 64 KB and then blocks the writer. So a thread writes, from a bounded
+queue. Lines that do not fit are dropped, and their number is reported once something can be written again.
 """
 
 import atexit
@@ -30,7 +30,7 @@ class LineWriter:
         """Bytes that are queued or just being written."""
         self._dropped_lines = 0
         self._is_idle = True
-        """Whether all is written, also what was dropped is told."""
+        """Whether everything is written, including the report of dropped lines."""
         self._thread: threading.Thread | None = None
 
     def write(self, data: bytes) -> None:

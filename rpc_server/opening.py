@@ -100,7 +100,7 @@ async def _resume(plugins: Plugins, mode: str) -> None:
         except ProblemError as error:
             logger.warning("runs in the mode '%s' are not taken up yet: %s", mode, error)
         except Exception:
-            # The first call that needs them is told; the server goes on.
+            # The first call that needs them gets the error; the server continues.
             logger.exception("runs in the mode '%s' are not taken up yet", mode)
 
 

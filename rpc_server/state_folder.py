@@ -1,4 +1,4 @@
-"""The folder in which this user's state is: nobody else may have a hand in it."""
+"""The folder of this user's state: no other user may own it or write to it."""
 
 from collections.abc import Iterator
 from pathlib import Path

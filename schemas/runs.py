@@ -63,7 +63,7 @@ AnyRunState = Annotated[
     BeforeValidator(_readable_state),
     WithJsonSchema({"type": "string", "description": _WORDS}),
 ]
-"""The state of a run that is told or read, by whatever release; `RunState` itself is what a caller may ask for."""
+"""The state of a run as any release may report it; `RunState` itself is what a caller may ask for."""
 
 
 class RunRequest(Closed):

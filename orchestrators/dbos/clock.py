@@ -16,7 +16,7 @@ _CATCH_UP = 24.0
 
 
 def steady() -> float:
-    """Seconds by a clock that nobody sets, and that goes on while the machine sleeps."""
+    """Seconds by a clock that cannot be set, and that keeps running while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

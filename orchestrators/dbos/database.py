@@ -51,8 +51,8 @@ class Database:
     def open(cls, url: str, *, follows: bool = True) -> "Database":
         """Connect, creating and migrating what is not there. Blocks. Raises `ProblemError`.
 
-        `follows` says whether this process goes on with a SQLite file that was put in the place of the open one;
-        otherwise it is told so by `LedgerUnusable`.
+        `follows` says whether this process continues with a SQLite file that has replaced the open one; otherwise it
+        gets `LedgerUnusable`.
         """
         parsed = _parsed(url)
         if parsed.drivername == "sqlite":
@@ -153,7 +153,7 @@ class Database:
     def _write_all(self, writes: Sequence["_Write"]) -> None:
         try:
             self.write_now(_each_by_itself, writes)
-        except Exception as error:  # noqa: BLE001 - raised again by whoever waits for one of these writes
+        except Exception as error:  # noqa: BLE001 - raised again in each caller that waits for one of these writes
             failure = database_failure(error) if isinstance(error, SQLAlchemyError) else error
             for write in writes:
                 write.error = write.error or failure

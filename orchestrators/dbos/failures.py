@@ -21,7 +21,7 @@ class LedgerUnusable(ProblemError):
 
 
 def database_failure(error: Exception) -> Exception:
-    """The problem to raise for `error`; `error` itself where it is a fault of ours."""
+    """The problem to raise for `error`; `error` itself where it is a bug in mthds-rpc."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = str(cause).lower()
     if any(words in text for words in _NOT_THERE) or getattr(cause, "sqlstate", None) in _NOT_THERE_STATES:
@@ -94,7 +94,7 @@ def unavailable(detail: str, step: str) -> ProblemError:
 
 
 def broken(detail: str, step: str) -> ProblemError:
-    """`runtime.misconfigured`: somebody has to do something first."""
+    """`runtime.misconfigured`: a person has to fix something first."""
     return problem_error(
         "runtime.misconfigured",
         "The runtime is misconfigured",

@@ -143,7 +143,7 @@ class DbosLedger:
         return standings[run_id]
 
     async def _next(self, run_id: str, seen: Standing, late_at: float) -> Standing:
-        """How a run stands once that has changed. A run that nobody else ends in its time is ended here."""
+        """How a run stands once that has changed. A run that no other process ends in time is ended here."""
         with anyio.CancelScope(deadline=late_at):
             standing = await self._changes.after(run_id, seen)
             if standing is None:
@@ -153,7 +153,7 @@ class DbosLedger:
         return await self._standing(run_id)
 
     async def _late_in(self, run_id: str) -> float:
-        """How many seconds whoever has a run may still take to end it; infinite for one that has ended."""
+        """How many seconds the worker of a run may still take to end it; infinite for a run that has ended."""
         times = await self._database.read(transitions.times_of, run_id)
         return math.inf if times is None else patience_s(*times)
 

@@ -1,4 +1,4 @@
-"""The version of the ledger's tables: made, brought up to date, or refused, by whoever opens the database first.
+"""The version of the ledger's tables: created, upgraded or refused by the first process that opens the database.
 
 Releases share a database: two editors with two releases are enough. So a new version only adds, where it can, and says
 with `needs` which version a release has to know to use it. 0.1.0, whose tables are version 1, has no such table and

@@ -158,7 +158,7 @@ def _or(read: Any, value: object, otherwise: Any) -> Any:
 
 
 def _cursor(row: Any) -> str:
-    """Where a page ended. What no release of ours wrote is put into it as it is, so that paging gets past it."""
+    """Where a page ended. Values that no release of mthds-rpc wrote stay as they are, so that paging can pass them."""
     if isinstance(row.created_at, float) and re.fullmatch(RUN_ID_PATTERN, str(row.run_id)):
         return f"{row.created_at!r}:{row.run_id}"
     place = json.dumps([_packed(row.created_at), _packed(row.run_id)])
@@ -166,7 +166,7 @@ def _cursor(row: Any) -> str:
 
 
 def _place(cursor: str | None, *, is_typed: bool) -> tuple[Any, Any] | None:
-    """Where a page begins; a cursor that is none of ours begins at the newest. `is_typed`: a column has one type."""
+    """Where a page begins; an unknown cursor begins at the newest. `is_typed`: a column has one type."""
     if cursor is not None and cursor.startswith("~"):
         try:
             at, run_id = map(_unpacked, json.loads(base64.urlsafe_b64decode(cursor[1:])))

@@ -1,4 +1,4 @@
-"""What is stored, as it can be used: whoever can write the database may have put anything into any column."""
+"""Stored values, made safe to use: any column may hold anything, since other programs can write the database too."""
 
 import json
 from collections.abc import Callable
@@ -153,7 +153,7 @@ def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
 
 
 def _any_id(value: object) -> str:
-    """An id that no run can have is told as text; whether it can be used, who asks decides by its pattern."""
+    """An id that no run can have is reported as text; the caller decides by its pattern whether it can be used."""
     return writable(value if isinstance(value, str) else repr(value))[:200]
 
 

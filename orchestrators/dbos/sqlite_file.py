@@ -15,7 +15,7 @@ Identity = tuple[int, int]
 class SqliteFile:
     """One path, and which file was opened there.
 
-    SQLite itself goes on with a file that was moved or removed: what it writes is then found by no other process.
+    SQLite itself keeps using a file that was moved or removed: no other process then finds what it writes.
     """
 
     def __init__(self, path: Path) -> None:

@@ -191,7 +191,7 @@ def times_of(connection: sa.Connection, run_id: str) -> tuple[float, float] | No
     """When a run was asked for and its deadline; None where it has no deadline, or has ended."""
     select = sa.select(runs.c.created_at, runs.c.deadline).where(runs.c.run_id == run_id, runs.c.state.in_(GOING))
     row = connection.execute(select).one_or_none()
-    # SQLite keeps whatever somebody wrote there.
+    # SQLite stores values of any type, whatever the type of the column.
     if row is None or not all(isinstance(value, int | float) for value in row):
         return None
     return row.created_at, row.deadline

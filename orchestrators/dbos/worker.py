@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 # How soon a run that was cancelled, or taken away, is noticed.
 _LOOK_S = 0.1
-# How long it is then not looked, where that fails in a way that nobody foresaw.
+# How long to wait before looking again, after looking failed unexpectedly.
 _PAUSE_S = 5.0
 # How long runs that are stopped may take to be handed back, the database being slow or away.
 _LAST_S = 3.0
@@ -163,7 +163,7 @@ class DbosWorker:
         try:
             return await self._runner.run(request)
         except Exception:
-            logger.exception("the run %s failed in a way that nobody foresaw", request.run_id)
+            logger.exception("the run %s failed with an unexpected exception", request.run_id)
             await self._end(request.run_id, run_unexpected(request.run_id))
             return True
 

@@ -12,7 +12,7 @@ _HEADER = struct.Struct(">I")
 
 
 class BrokenChannel(Exception):
-    """What came is no frame of ours, so that nothing behind it can be read either."""
+    """The frame that came is invalid, so nothing after it can be read either."""
 
 
 def encode(message: dict[str, Any]) -> bytes:

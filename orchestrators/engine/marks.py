@@ -1,4 +1,4 @@
-"""How far the jobs of an engine are: told in files, which outlive a crash and wake nobody on every run.
+"""How far the jobs of an engine are: kept in files, which outlive a crash and wake no process on every run.
 
 Three files hold ids of jobs. The engine writes those that it has taken up, and those that have begun a pipe. The owner
 writes those that it withdraws. Each side writes first and then looks at the other's file, so that a job which was

@@ -1,4 +1,4 @@
-"""Pipes that give way to other jobs, and are counted where nobody pays for them.
+"""Pipes that give way to other jobs, and are counted where they cost no money.
 
 Pipes that wait for nothing hold the event loop until the last of them has ended, and a few lines of a method are
 enough for a million of them. So a job lets others have their turn between two pipes, now and then: it can be cancelled,

@@ -137,14 +137,14 @@ class TemporalLedger:
                 await ended.wait()
             look = await (self._end_late(look) if waiting.cancelled_caught else self._look_patiently(run_id))
             if not look.state.is_final:
-                # Temporal said that it is over, and that it is not: somebody else's workflow, or the server was away.
+                # Temporal said first that it is over, then that it is not: a foreign workflow, or the server was away.
                 await anyio.sleep(pause_s)
                 pause_s = min(pause_s * _SLOWER, _LONGEST_LOOK_S)
         self._listing.expect(run_id, is_open=False)
         return look
 
     async def _end_late(self, look: Look) -> Look:
-        """End a run that nobody else has ended in its time; how it stands then. Its worker stops it once it hears."""
+        """End a run that no other process ended in time; how it stands then. Its worker stops it once it hears."""
         look = await self._look_patiently(look.run_id)
         if look.state.is_final:
             return look

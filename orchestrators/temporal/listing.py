@@ -149,7 +149,7 @@ class Listing:
         return sorted(looks, key=lambda look: (look.taken_at, look.run_id), reverse=True)
 
     async def _looks(self, rows: list[WorkflowExecutionInfo], state: RunState | None) -> list[Look]:
-        """How the runs of some rows stand; one that goes on is looked at itself.
+        """How the runs of some rows stand; a run that has not ended is looked up by itself.
 
         So is one that was terminated, where `state` is wanted: only the reason says whether it was late.
         """

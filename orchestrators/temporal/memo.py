@@ -1,6 +1,6 @@
 """What Temporal keeps of a run beside its history, and answers with every look at it. The members are on the wire.
 
-Whoever may start workflows writes what they like here, and so does a newer release. What cannot be read is left out,
+Anyone who may start workflows can write anything here, and so can a newer release. What cannot be read is left out,
 member by member.
 """
 

@@ -58,7 +58,7 @@ class Parcels:
         return value
 
     async def _fetched(self, run_id: str, digest: Any) -> Any:
-        # It becomes part of a path, and whoever may start workflows chooses it.
+        # It becomes part of a path, and anyone who may start workflows can choose it.
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise ProblemError(unreadable(run_id))
         if self.store is None:

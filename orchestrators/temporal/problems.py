@@ -134,7 +134,7 @@ def too_large(size: int | None, limit: int | None) -> Problem:
 
 
 def unreadable(run_id: str) -> Problem:
-    """A run of which this release cannot read what Temporal keeps: a newer one wrote it, or somebody else."""
+    """A run whose data in Temporal this release cannot read: a newer release or another program wrote it."""
     return Problem(
         code="run.lost",
         title="The run cannot be read",

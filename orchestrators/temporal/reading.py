@@ -61,9 +61,9 @@ class Look:
     is_readable: bool
     """Whether all of `asked` could be read; a stranger or a newer release may have written it."""
     ended: Ended
-    """How it ended; for a run that goes on, how far it is."""
+    """How it ended; for a run that has not ended, how far it is."""
     story: Any
-    """The snapshot of its story, as somebody wrote it; empty for one that has ended."""
+    """The snapshot of its story, unchecked; empty for a run that has ended."""
     is_told: bool
     """Whether its description tells how far it is."""
     is_terminated: bool

@@ -123,7 +123,7 @@ class Runner:
         except ValidationError:
             logger.exception("the request of the run %s cannot be read", run_id)
             raise ProblemError(run_lost(run_id, _UNREADABLE)) from None
-        # The request names the files that the run may read, and whoever may start workflows writes it.
+        # The request names the files that the run may read, and anyone who may start workflows can write one.
         if request.run_id != run_id or asked.digest != await self._digest(run_id):
             logger.error("the request that came for the run %s is another one's", run_id)
             raise run_id_taken(run_id)

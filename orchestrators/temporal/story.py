@@ -20,7 +20,7 @@ _MOST_BYTES = 375_000
 # An event longer than that is told without its texts.
 _MOST_OF_ONE = 50_000
 _MOST_OF_MESSAGE = 500
-# What a reader unpacks at most, whoever wrote it; more events than these do not fit.
+# How much a reader unpacks at most, since anyone may have written it. More events than these do not fit.
 _MOST_UNPACKED = 20_000_000
 _MOST_EVENTS = 30_000
 # An event with more brackets may be nested too deeply to be sent. To find that out takes long, as do events that cannot
@@ -75,7 +75,7 @@ class Story:
 
 
 def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
-    """The events of a snapshot with a number above `after`; none where it is not one of ours.
+    """The events of a snapshot with a number above `after`; none where it is not a valid snapshot.
 
     What cannot be read is left out, and its number with it.
     """
@@ -93,7 +93,7 @@ def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
 
 
 def readable(snapshot: Any) -> Json:
-    """The members of a snapshot that can be read, for one that goes on as somebody wrote it."""
+    """The members of a snapshot that can be read. While a run has not ended, its snapshot is unchecked."""
     texts = {name: _text(snapshot, name) for name in ("message", "events")}
     return figures_of(snapshot) | {name: text for name, text in texts.items() if text is not None}
 

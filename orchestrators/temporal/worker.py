@@ -96,7 +96,7 @@ class TemporalWorker:
             try:
                 await work(*of)
             except Exception:  # the worker has other runs in hand
-                logger.exception("%s failed in a way that nobody foresaw", name)
+                logger.exception("%s failed with an unexpected exception", name)
 
         assert self._tasks is not None
         self._tasks.start_soon(guarded, name=name)
@@ -134,7 +134,7 @@ class TemporalWorker:
             return await any_worker(self._connection)
         except ProblemError:
             return False
-        except Exception:  # an answer that nobody foresaw keeps this worker from nothing
+        except Exception:  # an unexpected answer does not stop this worker
             logger.exception("it cannot be seen whether servers see this worker")
             return False
 
@@ -187,9 +187,9 @@ class TemporalWorker:
 
     @activity.defn(name=RUN)
     async def serve(self, order: Any = None, before: Any = None) -> Json:
-        """The activity of one run: see it to its outcome, whoever of this worker has it in hand.
+        """The activity of one run: see it to its outcome, whichever task of this worker runs it.
 
-        `order` and `before` are our workflow's; anything else may come from the workflow of somebody else.
+        `order` and `before` are our workflow's; other values may come from a foreign workflow.
         """
         info = activity.info()
         run_id = _checked(info.workflow_id)
@@ -295,7 +295,7 @@ def _interval_s(heartbeat_s: float, timeout: timedelta | None) -> float:
 def _checked(workflow_id: str | None, pattern: str = RUN_ID_PATTERN) -> str:
     """The id of a run: folders are named by it, and whoever may start workflows chooses what theirs are called."""
     if workflow_id is None or not re.fullmatch(pattern, workflow_id):
-        raise ApplicationError("The workflow's id is none of ours.", type="request.invalid", non_retryable=True)
+        raise ApplicationError("The workflow's id is not the id of a run.", type="request.invalid", non_retryable=True)
     return workflow_id
 
 

@@ -29,7 +29,7 @@ class RunMethod:
     """One run: attempts until one of them is not handed back, then the end as Temporal knows ends.
 
     The order is `{request: parcel, deadline, heartbeat_timeout_s, retry_pause_s}`, with times in seconds. What comes of
-    a completed run is the parcel of its `RunResult`. Whoever may start workflows may start this one with any order.
+    a completed run is the parcel of its `RunResult`. Anyone who may start workflows can start this one with any order.
     """
 
     @workflow.run
@@ -110,7 +110,7 @@ def _without_outcome(cause: BaseException | None, story: Any) -> Json:
         return _outcome("CANCELLED", story)
     if isinstance(cause, TimeoutError):
         return _outcome("TIMED_OUT", cause.last_heartbeat_details[0] if cause.last_heartbeat_details else story)
-    detail = f"The worker failed in a way that nobody foresaw: {cause}"
+    detail = f"The worker failed unexpectedly: {cause}"
     return _outcome("FAILED", story) | {"problem": _unexpected(detail)}
 
 

@@ -45,7 +45,7 @@ def _parse(arguments: list[str]) -> "tuple[Flags, int | None]":
     from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 
     serve = parser("serve", _DESCRIPTION)
-    # vscode-languageclient adds these by itself; nobody types them.
+    # vscode-languageclient adds these by itself; users do not type them.
     serve.add_argument("--stdio", action="store_true", help=SUPPRESS)
     serve.add_argument("--clientProcessId", "--client-process-id", type=_pid, help=SUPPRESS)
     add_settings_flags(serve)

@@ -60,5 +60,5 @@ class _Errors(io.FileIO):
         try:
             return super().write(data) or 0
         except OSError:
-            # Nobody can be told.
+            # There is nowhere to report it.
             return len(data)

@@ -50,13 +50,13 @@ def too_slow(path: str, limit: float) -> Problem:
 
 
 def not_understood(path: str, error: Exception) -> Problem:
-    """Something in it raised what nobody foresaw; that is logged."""
+    """Something in it raised an unexpected exception; that is logged."""
     logger.error("The method '%s' cannot be a tool.", path, exc_info=error)
     return inexpressible(path, f"something in it is not understood ({type(error).__name__})")
 
 
 def unexpected(path: str, error: Exception) -> Problem:
-    """An engine's answer about it raised what nobody foresaw; that is logged, and it is asked again."""
+    """An engine's answer about it raised an unexpected exception; that is logged, and the engine is asked again."""
     logger.error("What the method '%s' takes cannot be found out.", path, exc_info=error)
     return _left_out(
         "runtime.unexpected",

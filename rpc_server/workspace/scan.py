@@ -139,7 +139,7 @@ def scan_methods(
     """
     deadline = time.monotonic() + bounds.seconds
     try:
-        # What keeps the time are the walk and the heads, so that what was found by then is told.
+        # The walk and the heads keep the time limit themselves, so that what they found by then is returned.
         with HeldFolder.open(root, math.inf, below) as held:
             return _scan(held, (below or root.parts)[-1], bounds, deadline, memory)
     except Unreadable:

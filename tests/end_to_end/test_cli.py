@@ -182,7 +182,7 @@ def test_a_reader_of_the_output_that_goes_away_is_no_failure_worth_a_word(tmp_pa
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("arguments", ["--help", "version", "config --json", "serve --help", "call version"])
-def test_output_that_cannot_be_written_is_told_in_a_line(tmp_path: Path, arguments: str) -> None:
+def test_output_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, arguments: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*COMMAND, *arguments.split()],

@@ -84,7 +84,7 @@ def test_a_state_folder_that_others_may_write_to_ends_the_boot(tmp_path: Path) -
 
     assert_refused(
         boot(tmp_path),
-        f"{state}: may be written to by every user; see that nobody else has put anything there, then "
+        f"{state}: may be written to by every user; check that no other user has put anything there, then "
         f"`chmod go-rwx {state}`, or set XDG_STATE_HOME to a folder of your own",
     )
 

@@ -1,4 +1,4 @@
-"""Files that nobody would write on purpose: each is one method with a problem, and the server goes on."""
+"""Files with unlikely content: each is one method with a problem, and the server continues."""
 
 import os
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_resources_are_those_that_a_uri_can_name(client: McpClient) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_whoever_runs_or_checks_one_is_told_what_is_wrong(client: McpClient, name: str) -> None:
+def test_running_or_checking_one_reports_what_is_wrong(client: McpClient, name: str) -> None:
     verdict = client.result("validate", {"method": name})
     refusals = [client.error(method, {"method": name}) for method in ("execute", "methods/inputs")]
 

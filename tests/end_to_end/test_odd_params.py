@@ -1,4 +1,4 @@
-"""Whatever a caller gives for any param of any call, the mistake is told as the caller's, and every call is answered.
+"""Any value for any param of any call: the mistake is reported as the caller's, and every call is answered.
 
 A run of it takes seconds. ODD_PARAMS_EXAMPLES=20000 makes it as long as one likes.
 """

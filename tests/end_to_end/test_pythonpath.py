@@ -1,4 +1,4 @@
-"""A PYTHONPATH that leads into another project puts none of its modules in the place of ours or of Python's own."""
+"""If PYTHONPATH leads into another project, none of its modules replaces one of mthds-rpc or of Python."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ MODULES = ["mthds", "types", "logging", "typing", "json", "re", "random", "pipel
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder of modules that nobody can import, and one that a method's Python may."""
+    """A folder of modules that fail when imported, and one that a method's Python can import."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name in PACKAGES:
@@ -87,7 +87,7 @@ def test_a_worker_that_a_command_s_server_keeps_works(tmp_path: Path, project: P
 
 
 def test_a_module_that_the_interpreter_has_taken_for_its_own_is_let_go(tmp_path: Path) -> None:
-    """A `sitecustomize` on PYTHONPATH runs before anything of ours and imports what it likes."""
+    """A `sitecustomize` on PYTHONPATH runs before mthds-rpc does and may import anything."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "logging.py").write_text("HARMLESS = True\n")

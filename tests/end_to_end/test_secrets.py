@@ -58,7 +58,7 @@ def test_a_runs_problem_is_masked_wherever_it_is_shown(client: McpClient, method
     assert KEY not in shown
 
 
-def test_a_followed_run_is_told_of_masked(client: McpClient) -> None:
+def test_the_progress_of_a_followed_run_is_masked(client: McpClient) -> None:
     client.result("runs/watch", {"run_id": RUN, "_meta": {"progressToken": "watch"}})
 
     told = json.dumps(client.received("notifications/progress"))

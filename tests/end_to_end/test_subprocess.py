@@ -233,7 +233,7 @@ def _fill_stderr(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("end", ["end of input", "signal", "reader gone"])
-def test_a_stderr_that_nobody_reads_holds_the_server_up_neither_at_work_nor_at_its_end(end: str) -> None:
+def test_an_unread_stderr_blocks_the_server_neither_at_work_nor_at_its_end(end: str) -> None:
     pipe = subprocess.PIPE
     with running(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin is not None
@@ -250,7 +250,7 @@ def test_a_stderr_that_nobody_reads_holds_the_server_up_neither_at_work_nor_at_i
         assert process.wait(TIMEOUT_S) == 0
 
 
-def test_a_method_that_prints_much_ends_though_nobody_reads_stderr(env: dict[str, str]) -> None:
+def test_a_method_that_prints_much_ends_though_stderr_is_unread(env: dict[str, str]) -> None:
     pipe = subprocess.PIPE
     body = "    import sys\n    for _ in range(3000):\n        print('x' * 99, flush=True)\n"
     source = python_method(f"{body}        print('y' * 99, file=sys.stderr)\n    return TextContent(text=word)")

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from tests.support.client import RpcClient
-from tests.support.wire_oracle import NOBODY, Expected, Key, key_of
+from tests.support.wire_oracle import NULL_ID, Expected, Key, key_of
 
 _INTERNAL_ERROR = -32603
 _ENDED = ("run.lost", "engine.lost")
@@ -53,10 +53,10 @@ class Exchange:
     slow: frozenset[Key] = frozenset()
     """The ids of calls that an engine works for."""
     is_lenient: bool = False
-    """Whether the probe alone counts, since nobody can say what the rest is."""
+    """Whether the probe alone counts, since it cannot be known what the rest is."""
     began: float = 0.0
     answered: Counter[Key] = field(default_factory=Counter)
-    said_to_nobody: Counter[str] = field(default_factory=Counter)
+    said_under_null_id: Counter[str] = field(default_factory=Counter)
     """The messages of errors whose id is null."""
 
     def is_settled(self) -> bool:
@@ -65,9 +65,9 @@ class Exchange:
         return self.is_lenient or any(one.is_met_by(self.answered) for one in self.expected)
 
     def missing(self) -> list[Key]:
-        """The ids that were answered too seldom; the null id where nobody knows which."""
+        """The ids that were answered too seldom; the null id where it is not known which."""
         expected = self.expected[0]
-        return [key for key, count in expected.least.items() if self.answered[key] < count] or [NOBODY]
+        return [key for key, count in expected.least.items() if self.answered[key] < count] or [NULL_ID]
 
     def too_many(self) -> list[Key]:
         """The ids that were answered too often, whichever way the rest was answered."""
@@ -237,7 +237,7 @@ class HostileClient(RpcClient):
             for key in one.missing():
                 self.add("silent", "an id is never answered", f"{key}", key)
         for key in one.too_many():
-            said = f"{dict(one.said_to_nobody)}" if key == NOBODY else ""
+            said = f"{dict(one.said_under_null_id)}" if key == NULL_ID else ""
             self.add("too many", "answers that nothing asked for", f"{key}: {one.answered[key]}; {said}", key)
 
     def _last_words(self) -> str:
@@ -306,8 +306,8 @@ class HostileClient(RpcClient):
             self._latest = (took_s, key)
 
     def _look_at_error(self, error: dict[str, Any], key: Key) -> None:
-        if key == NOBODY and self._exchange is not None:
-            self._exchange.said_to_nobody[error["message"]] += 1
+        if key == NULL_ID and self._exchange is not None:
+            self._exchange.said_under_null_id[error["message"]] += 1
         if not isinstance(error["code"], int) or not isinstance(error["message"], str):
             self.add("form", "an odd error", f"{error!r:.300}", key)
         data = error.get("data")
@@ -357,7 +357,7 @@ def _request(id_: Any, method: str, params: Any) -> bytes:
 
 
 def cause_in(log: str) -> str:
-    """The last exception of a log and the frame of ours that it came through."""
+    """The last exception of a log and the frame of mthds-rpc that it came through."""
     raised = _RAISED.findall(log)
     frames = _FRAME.findall(log)
     where = f" in {frames[-1][0]}:{frames[-1][1]}" if frames else ""

@@ -17,7 +17,7 @@ from tests.fault.hostile_messages import Batch, Session, batch_of, frame, messag
 from tests.fault.hostile_sessions import LENIENT_LIMIT_S, LIMIT_S, Report, new_client
 from tests.fault.mutations import hostile_quotes
 from tests.fault.wire_samples import Samples, samples
-from tests.support.wire_oracle import NOBODY, Expected, key_of
+from tests.support.wire_oracle import NULL_ID, Expected, key_of
 
 _OPENINGS = {
     "lines": (b"", b"\xef\xbb\xbf", b"\r\n\n \t\r\n", b"\n" * 70_000, b" " * 70_000, b"\xef\xbb\xbf\r\n"),
@@ -85,10 +85,10 @@ def _at_once(brief: _Brief) -> None:
 
 
 def _after_half_a_message(brief: _Brief) -> None:
-    """What was begun is refused, since nobody can say whose it is."""
+    """The unfinished message is refused under the null id, since its own id cannot be known."""
     expected = Expected()
-    expected.least[NOBODY] = 1
-    brief.client.begin(Exchange(b"", [expected], NOBODY))
+    expected.least[NULL_ID] = 1
+    brief.client.begin(Exchange(b"", [expected], NULL_ID))
     brief.client.send_bytes(brief.half())
     brief.client.close_stdin()
     if not brief.client.settle(LIMIT_S):

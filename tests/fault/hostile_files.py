@@ -81,7 +81,7 @@ class Round:
     folder: Path
     made: list[Made] = field(default_factory=list)
     growing: list[Path] = field(default_factory=list)
-    """Files that somebody goes on writing to."""
+    """Files that are still being written to."""
     sockets: list[socket.socket] = field(default_factory=list)
 
 

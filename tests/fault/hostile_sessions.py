@@ -16,7 +16,7 @@ from tests.fault.wire_samples import PLAIN, handshake, samples
 from tests.support.bundles import GREETING, SEQUENCE
 from tests.support.mcp_client import COMMAND, envelope
 from tests.support.mthds_server import isolated_env
-from tests.support.wire_oracle import NOBODY, read
+from tests.support.wire_oracle import NULL_ID, read
 
 LIMIT_S = 30.0
 """An answer that takes longer counts as none. The machine may be busy; how long the slowest took is reported."""
@@ -191,7 +191,7 @@ def _look_at_memory(client: HostileClient, report: Report) -> None:
 
 def _suspects(batch: Batch, fault: Fault) -> Sequence[bytes]:
     """The messages that a fault may come of: those of its id, where it has one, else all."""
-    if fault.id is None or fault.id == NOBODY:
+    if fault.id is None or fault.id == NULL_ID:
         return batch.bodies
     found = [body for body in batch.bodies if fault.id in read(body, BOUNDS).ids]
     return found or batch.bodies

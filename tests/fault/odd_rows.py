@@ -1,6 +1,6 @@
-"""Rows that no release of ours writes: every column of the ledger's tables with values that it must never hold.
+"""Rows that no release of mthds-rpc writes: every column of the ledger's tables with values that it must never hold.
 
-Whoever can write the database, a later release, a half-done repair or a bad disk may have put them there. Each odd row
+Another program, a later release, a half-done repair or a bad disk may have put them there. Each odd row
 belongs to a run of its own, so that one database holds many of them beside good runs.
 """
 

@@ -34,7 +34,13 @@ LIMIT_S = 600.0
 _MODE = {"orchestration_mode": "dbos"}
 _SETTINGS = "[rpc.engine]\nmax_engines = 1\n[rpc_dbos]\nmax_attempts = 100\nconcurrency = 2\npoll_s = 0.1\n"
 _MADE_OF_THIS = ("present", "newer")
-_COMPLAINTS = ("nobody foresaw", "a step of maintenance failed", "damaged", "Unexpected failure")
+_COMPLAINTS = (
+    "nobody foresaw",
+    "failed with an unexpected exception",
+    "a step of maintenance failed",
+    "damaged",
+    "Unexpected failure",
+)
 
 
 @dataclass
@@ -106,7 +112,7 @@ class Releases:
         _, client = self._chance.choice(self._servers)
         params = {"mthds_contents": [bundle], "inputs": {name: run_id}, "run_id": run_id, **_MODE}
         for _ in range(20):
-            # Twenty processes write to one file: a call that is told to come again does so.
+            # Twenty processes write to one file: a call that is refused for now is sent again.
             answer = client.call("start", params)
             if "result" in answer:
                 self._asked.acknowledged.add(run_id)

@@ -148,7 +148,7 @@ async def test_a_verdict_that_does_not_stop_costs_no_run_beside_it_and_its_engin
     assert "a job 'validate' did not stop when told to, and may go on until the 2 other jobs" in caplog.text
 
 
-async def test_a_dry_run_of_too_many_pipes_is_told_and_its_engine_goes_on(tmp_path: Path, gate: Gate) -> None:
+async def test_a_dry_run_of_too_many_pipes_is_refused_and_its_engine_continues(tmp_path: Path, gate: Gate) -> None:
     batch = """
 domain = "many"
 main_pipe = "all"

@@ -64,7 +64,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("workspace", "full")
-def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_one(tmp_path: Path) -> None:
     problem = refused(tmp_path)
 
     assert (problem["code"], problem["retry"]) == ("runtime.unavailable", "yes")

@@ -1,4 +1,4 @@
-"""Deadlines hold where no worker works: whoever waits is answered, and the ledger says the same ever after."""
+"""Deadlines hold where no worker works: every waiting call is answered, and the ledger agrees from then on."""
 
 import os
 import signal
@@ -42,8 +42,8 @@ def stopped(*pids: int) -> Iterator[None]:
 
 
 def hold(client: RpcClient, worker: int, folder: Path, ended: list[str]) -> None:
-    """Deadlines hold for a run that the worker has begun, one that it has not, one that nobody waited for at first, and
-    one whose engine is frozen. `ended` names runs that have timed out before.
+    """Deadlines hold for a run that the worker has begun, one that it has not, one that no call waited for at first,
+    and one whose engine is frozen. `ended` names runs that have timed out before.
     """
     begun, waiting, stuck = (Order(word, folder / word) for word in ("wait", "say", "until"))
     client.result("execute", Order("say", folder / "first").params())

@@ -159,7 +159,7 @@ async def test_of_writes_that_share_a_transaction_none_is_acknowledged_where_the
     assert refused == ["runtime.unavailable"] * 6
 
 
-def test_a_process_that_holds_runs_of_the_old_file_is_told_so(file: Path) -> None:
+def test_a_process_that_holds_runs_of_the_old_file_cannot_use_the_new_one(file: Path) -> None:
     with closing(Database.open(f"sqlite:///{file}", follows=False)) as database:
         keep(database, "before")
         move(file, file.with_name("elsewhere"), with_side_files=True)
@@ -203,7 +203,7 @@ def test_a_server_and_its_worker_go_on_with_the_file_that_was_put_in_place(tmp_p
 
 
 def start_again_and_again(client: RpcClient) -> str:
-    """Start a run as a caller does who is told to try again."""
+    """Start a run as a caller does that retries."""
     params = greeting("Bob")
     until(lambda: "result" in client.call("start", params), "the run to be acknowledged")
     return str(params["run_id"])

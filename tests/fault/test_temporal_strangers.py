@@ -1,4 +1,4 @@
-"""What somebody else, or a newer release, starts and answers in our task queue: one bad run, and nothing else."""
+"""What another program or a newer release starts and answers in our task queue: one bad run, and nothing else."""
 
 import asyncio
 import base64
@@ -98,9 +98,7 @@ def strange_starts(victim: str) -> dict[str, tuple[list[Any], Json, str]]:
     }
 
 
-def test_a_workflow_that_somebody_else_started_is_one_bad_run_and_the_worker_goes_on(
-    temporal: TemporalServer, tmp_path: Path
-) -> None:
+def test_a_foreign_workflow_is_one_bad_run_and_the_worker_continues(temporal: TemporalServer, tmp_path: Path) -> None:
     here = Deployment(tmp_path / "home", temporal.address, artifact_store=str(tmp_path / "store"))
     queue = str(here.settings["task_queue"])
 
@@ -177,7 +175,7 @@ OUTCOMES: dict[str, tuple[Any, str, str]] = {
     "odd-problem": ({"state": "FAILED", "problem": {"code": "a.b"}, "finished_at": "x"}, "FAILED", "run.failed"),
     "newer-events": ({"state": "COMPLETED", "result": {"inline": RESULT}, "story": NEWER}, "COMPLETED", "none"),
 }
-"""What comes of runs: an answer in the place of ours, the state, and the code that `runs/result` answers."""
+"""What comes of runs: an answer instead of our worker's, the state, and the code that `runs/result` answers."""
 BEATS: dict[str, Any] = {
     "beat-text": "nonsense",
     "beat-list": [1],
@@ -191,7 +189,7 @@ AGAIN = "again-"
 
 @asynccontextmanager
 async def workflows_only(address: str, queue: str) -> AsyncIterator[Client]:
-    """Our workflows, and nobody who has our activity."""
+    """A worker with our workflows but without our activity."""
     client = await Client.connect(address, runtime=RUNTIME)
     worker = SdkWorker(client, task_queue=queue, workflows=[RunMethod], workflow_runner=UnsandboxedWorkflowRunner())
     async with worker:
@@ -266,7 +264,7 @@ def test_what_another_worker_answers_or_beats_is_one_bad_run_and_newer_events_ar
     assert cancelled == ["CANCELLED", "CANCELLED"]
 
 
-def test_a_run_goes_on_from_whatever_its_last_worker_beat(temporal: TemporalServer, tmp_path: Path) -> None:
+def test_a_run_continues_from_any_heartbeat_of_its_last_worker(temporal: TemporalServer, tmp_path: Path) -> None:
     here = Deployment(tmp_path / "home", temporal.address)
     queue = str(here.settings["task_queue"])
     run_ids = [AGAIN + name for name, value in BEATS.items() if value is not NO_JSON]

@@ -16,7 +16,7 @@ from tests.support.mcp_schemas import is_mcp
 
 Key = tuple[bool, Any]
 """An id to look up by: whether it is text, and the id. 1 and "1" are two, 1 and 1.0 are one."""
-NOBODY: Key = (False, None)
+NULL_ID: Key = (False, None)
 """The id of an answer to what had none that could be read."""
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -59,7 +59,7 @@ class Expected:
 class Read:
     """One message as the server has to understand it."""
 
-    ids: Sequence[Key] = (NOBODY,)
+    ids: Sequence[Key] = (NULL_ID,)
     """What has to be answered."""
     calls: Sequence[dict[str, Any]] = ()
     """The requests and notifications in it."""
@@ -103,7 +103,7 @@ def expected_of(messages: Sequence[Read]) -> Expected:
     for message in messages:
         if message.heads:
             expected.loose += 1
-            expected.optional.update([NOBODY, *message.heads])
+            expected.optional.update([NULL_ID, *message.heads])
     for call in (call for message in messages for call in message.calls):
         _forgive(call, expected, messages)
     return expected
@@ -137,12 +137,12 @@ def _forgive(call: dict[str, Any], expected: Expected, messages: Sequence[Read])
 def _ids_of(value: Any) -> Sequence[Key]:
     """The ids that one call, or what stands in its place, has to be answered under."""
     if not isinstance(value, dict):
-        return (NOBODY,)
+        return (NULL_ID,)
     if "method" not in value and ("result" in value or "error" in value):
         return ()
     if "id" not in value:
-        return () if isinstance(value.get("method"), str) else (NOBODY,)
-    return (key_of(value["id"]),) if _is_legal(value["id"]) else (NOBODY,)
+        return () if isinstance(value.get("method"), str) else (NULL_ID,)
+    return (key_of(value["id"]),) if _is_legal(value["id"]) else (NULL_ID,)
 
 
 def _is_legal(id_: Any) -> bool:

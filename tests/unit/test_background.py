@@ -1,4 +1,4 @@
-"""What fails in the background is logged, and everything else goes on."""
+"""What fails in the background is logged, and everything else continues."""
 
 import logging
 from typing import Any

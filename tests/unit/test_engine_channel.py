@@ -80,7 +80,7 @@ def test_whatever_comes_is_a_sign_of_life() -> None:
     assert not pulse.is_silent_for(0.1)
 
 
-def test_memory_is_told_by_session() -> None:
+def test_memory_is_measured_by_session() -> None:
     resident = resident_by_session()
 
     assert resident is not None

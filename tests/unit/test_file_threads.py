@@ -1,4 +1,4 @@
-"""Reading in threads: callers can leave, threads that hang are bounded, and other reading goes on."""
+"""Reading in threads: callers can leave, threads that hang are bounded, and other reads continue."""
 
 import threading
 from collections.abc import Callable, Iterator

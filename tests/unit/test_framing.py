@@ -122,7 +122,7 @@ def _held_bytes(decoder: Decoder) -> int:
 
 
 @pytest.mark.parametrize("framing", Framing)
-def test_a_message_over_the_limit_is_told_with_its_head(framing: Framing) -> None:
+def test_a_message_over_the_limit_is_reported_with_its_head(framing: Framing) -> None:
     message = b'{"id":1,' + b"x" * 2 * LIMIT
 
     for chunks in ([message], [bytes([byte]) for byte in message]):

@@ -18,7 +18,7 @@ LEAP = 7.5 * DAY
 
 
 class Hands:
-    """A clock that anybody may set, and one that nobody can."""
+    """A clock that can be set, and one that cannot."""
 
     def __init__(self) -> None:
         self.wall = NOW

@@ -38,7 +38,7 @@ def test_lines_arrive_in_order(pipe: tuple[int, int]) -> None:
     assert read_to_end(source).split() == [b"%d" % number for number in range(100)]
 
 
-def test_a_pipe_that_nobody_reads_holds_no_one_up_and_what_is_lost_is_counted(pipe: tuple[int, int]) -> None:
+def test_an_unread_pipe_blocks_no_writer_and_lost_lines_are_counted(pipe: tuple[int, int]) -> None:
     source, sink = pipe
     writer = LineWriter(sink, most_queued_bytes=200_000)
     for _ in range(20_000):

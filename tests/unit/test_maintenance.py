@@ -187,7 +187,7 @@ async def test_one_row_that_nothing_can_be_done_about_keeps_no_other_from_being_
     assert caplog.text.count("this one never works'") == 1
 
 
-async def test_a_step_that_fails_ends_neither_the_others_nor_the_worker_and_is_told_once(
+async def test_a_step_that_fails_ends_neither_the_others_nor_the_worker_and_is_logged_once(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = maintenance(database, tmp_path, Hands(), monkeypatch)

@@ -221,7 +221,7 @@ async def test_a_run_of_many_events_keeps_the_newest_and_their_numbers(monkeypat
     assert (await ledger.get("run-1")).event_count == 102
 
 
-async def test_a_run_that_ends_in_a_way_nobody_foresaw_has_failed() -> None:
+async def test_a_run_that_ends_unexpectedly_has_failed() -> None:
     ledger = MemoryLedger()
 
     with pytest.raises(ZeroDivisionError), ledger.recording(request(), None):

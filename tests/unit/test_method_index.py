@@ -42,7 +42,7 @@ class Teller:
         await self.may_answer.wait()
         text = "\n".join(str(entry) for entry in (source.files or {}).values())
         if "# crash" in text:
-            raise RuntimeError("nobody foresaw this")
+            raise RuntimeError("an unexpected failure")
         if "# refused" in text:
             raise ProblemError(refusal("method.invalid"))
         if self.problem is not None:
@@ -175,7 +175,7 @@ async def test_a_change_of_a_file_beside_the_bundle_is_noticed(bench: Bench) -> 
         assert list(method.inputs["properties"]) == ["other"]
 
 
-async def test_a_failure_that_nobody_foresaw_leaves_one_method_out_and_lets_those_who_wait_go_on(bench: Bench) -> None:
+async def test_an_unexpected_failure_leaves_one_method_out_and_releases_waiting_callers(bench: Bench) -> None:
     bench.write("a.mthds", "# crash")
     bench.write("b.mthds")
 

@@ -1,4 +1,4 @@
-"""What this user keeps is for this user alone, whatever the umask, and nobody else's folder is taken over."""
+"""What this user keeps is for this user alone, whatever the umask, and no other user's folder is taken over."""
 
 import os
 import stat

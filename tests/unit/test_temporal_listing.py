@@ -52,7 +52,7 @@ ODD: list[Any] = [
     {"code": "a.b", "title": "t", "detail": "d", "next_step": {"kind": "k", "detail": "d"}, "params": nested(200)},
     nested(300),
 ]
-"""What somebody may write where something else belongs; null is what stands for nothing."""
+"""Values that may be written where something else belongs; null stands for nothing."""
 
 
 def payloads(value: Any) -> Payloads:

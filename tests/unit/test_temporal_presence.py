@@ -47,7 +47,7 @@ def test_one_that_began_again_under_the_same_name_counts_once_it_asks() -> None:
     assert _asks_for_work([poller(0.1)], [beat(20), beat(3, status=STOPPING)], NOW)
 
 
-def test_where_nobody_has_ever_beaten_the_last_minute_of_questions_counts() -> None:
+def test_without_any_heartbeat_the_last_minute_of_polls_counts() -> None:
     assert _asks_for_work([poller(60)], [], NOW)
     assert not _asks_for_work([poller(80)], [], NOW)
     assert not _asks_for_work([], [], NOW)

@@ -280,7 +280,7 @@ class TestWhatCannotBeUsed:
         "written",
         ["api_key = sk-secret", 'api_key = "sk-secret', 'api_key = ["sk-secret"]', 'tls = "sk-secret"'],
     )
-    def test_a_broken_profile_is_told_of_without_its_lines(self, written: str, tmp_path: Path) -> None:
+    def test_a_broken_profile_is_reported_without_its_lines(self, written: str, tmp_path: Path) -> None:
         (tmp_path / "broken.toml").write_text(f'[profile.default]\naddress = "h:1"\n{written}\n')
 
         with pytest.raises(ProblemError) as refused:

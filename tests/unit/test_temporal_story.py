@@ -175,7 +175,7 @@ BROKEN = {
 }
 
 
-def test_an_event_of_a_kind_that_a_newer_release_knows_is_told_as_it_is() -> None:
+def test_an_event_of_a_kind_that_a_newer_release_knows_is_passed_on_as_it_is() -> None:
     (read,) = events_of(packed(NEWER), "run-1")
 
     told_as = read.model_dump(mode="json", exclude_none=True)

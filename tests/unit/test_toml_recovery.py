@@ -98,7 +98,7 @@ def test_recovery_ends_for_every_text_and_keeps_every_position(text: str) -> Non
         ("b = " + "[{c = " * 300, "arrays and tables nest too deeply"),
     ],
 )
-def test_what_is_legal_but_too_much_is_told_at_its_place(broken: str, finding: str) -> None:
+def test_what_is_legal_but_too_much_is_reported_at_its_place(broken: str, finding: str) -> None:
     (fault,) = recover(f"a = 1\n{broken}").faults
 
     assert finding in fault.finding

@@ -356,7 +356,7 @@ async def test_a_hostile_gitignore_is_bounded(workspace: Workspace, machine: Mac
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", [b"bad\xff.txt", b"line\nbreak.txt"])
-async def test_a_name_that_no_text_can_hold_is_told_as_escapes(
+async def test_an_unprintable_name_is_reported_with_escapes(
     workspace: Workspace, machine: Machine, name: bytes
 ) -> None:
     machine.write(machine.project / "reports", "main.mthds", BUNDLE)
