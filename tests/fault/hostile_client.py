@@ -24,6 +24,7 @@ LATE_S = 2.0
 _REFERENCE = re.compile("[0-9a-f]{12}")
 _BEAT_S = 0.5
 _MOST_BEATS = 20
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _LOG_WAIT_S = 2.0
 _LOG_BYTES = 20_000
 
@@ -87,7 +88,8 @@ class HostileClient(RpcClient):
         self.slowest_engine_s = 0.0
         """Of what it needs an engine for, or the disk."""
         self.late = 0
-        """Answers of the first kind that took longer than LATE_S."""
+        """Answers of the first kind that took longer than `late_s`."""
+        self.late_s = LATE_S
         self.answers = 0
         self._asked = 0
         self._beats: dict[Key, float] = {}
@@ -152,11 +154,9 @@ class HostileClient(RpcClient):
         deadline = time.monotonic() + limit_s
         with self._changed:
             while not one.is_settled() and not self._ended and time.monotonic() < deadline:
-                left = deadline - time.monotonic()
-                if (
-                    not self._changed.wait_for(lambda: self._ended or one.is_settled(), min(left, _BEAT_S))
-                    and with_beats
-                ):
+                pause_s = min(_BEAT_S, deadline - time.monotonic())
+                is_over = self._changed.wait_for(lambda: self._ended or one.is_settled(), pause_s)
+                if with_beats and not is_over:
                     self._beat()
             return one.is_settled()
 
@@ -176,7 +176,7 @@ class HostileClient(RpcClient):
             self._judge(one, settled, time.monotonic() - one.began >= limit_s)
             # On a busy machine much is late that costs the server little.
             took_s, key = self._latest
-            if took_s > LATE_S and worked_s > LATE_S:
+            if took_s > self.late_s and worked_s > self.late_s:
                 self.add("late", "an answer of the server itself", f"{took_s:.1f} s, {worked_s:.1f} s of work", key)
 
     @property
@@ -188,10 +188,11 @@ class HostileClient(RpcClient):
         return self._cwd
 
     def memory(self) -> int:
-        """Bytes that the server has in memory."""
+        """The most bytes that the server has had in memory, where the system tells, else what it has now."""
         try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
+            peak = _PEAK.search(Path(f"/proc/{self.pid}/status").read_text())
+            return int(peak[1]) * 1024 if peak else int(psutil.Process(self.pid).memory_info().rss)
+        except (OSError, psutil.Error):
             return 0
 
     def end(self, status: int) -> None:
@@ -301,7 +302,7 @@ class HostileClient(RpcClient):
 
     def _note_time(self, took_s: float, key: Key) -> None:
         self.slowest_s = max(self.slowest_s, took_s)
-        self.late += took_s > LATE_S
+        self.late += took_s > self.late_s
         if took_s > self._latest[0]:
             self._latest = (took_s, key)
 
