@@ -6,12 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.fault.exchanges import Exchange, Fault
 from tests.support.client import RpcClient
 from tests.support.wire_oracle import NOBODY, Expected, Key, key_of
 
@@ -27,54 +27,6 @@ _MOST_BEATS = 20
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _LOG_WAIT_S = 2.0
 _LOG_BYTES = 20_000
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that a server must never do."""
-
-    kind: str
-    """`died`, `frozen`, `silent`, `unexpected` and so on."""
-    signature: str
-    """What makes it one of its kind: two faults with one signature have one cause, as far as can be told."""
-    detail: str
-    id: Key | None = None
-    """Of the message that it came of, where that is known."""
-
-
-@dataclass
-class Exchange:
-    """What is sent together and what has to come back."""
-
-    data: bytes
-    expected: Sequence[Expected]
-    """Each way in which it may be answered."""
-    probe: Key
-    """The id of the last request in it, which is sound."""
-    slow: frozenset[Key] = frozenset()
-    """The ids of calls that an engine works for."""
-    is_lenient: bool = False
-    """Whether the probe alone counts, since nobody can say what the rest is."""
-    began: float = 0.0
-    answered: Counter[Key] = field(default_factory=Counter)
-    said_to_nobody: Counter[str] = field(default_factory=Counter)
-    """The messages of errors whose id is null."""
-
-    def is_settled(self) -> bool:
-        if not self.answered[self.probe]:
-            return False
-        return self.is_lenient or any(one.is_met_by(self.answered) for one in self.expected)
-
-    def missing(self) -> list[Key]:
-        """The ids that were answered too seldom; the null id where nobody knows which."""
-        expected = self.expected[0]
-        return [key for key, count in expected.least.items() if self.answered[key] < count] or [NOBODY]
-
-    def too_many(self) -> list[Key]:
-        """The ids that were answered too often, whichever way the rest was answered."""
-        if self.is_lenient:
-            return []
-        return min(([k for k in self.answered if self.answered[k] > one.most(k)] for one in self.expected), key=len)
 
 
 class HostileClient(RpcClient):
@@ -139,6 +91,8 @@ class HostileClient(RpcClient):
     def begin(self, one: Exchange) -> None:
         """From now on answers are those of `one`."""
         with self._changed:
+            if self._exchange is not None:
+                one.owed = self._exchange.still_owed()
             self._exchange = one
             self._latest = (0.0, None)
             self._worked_s = self._processor_time()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-from tests.fault.hostile_client import Exchange
+from tests.fault.exchanges import Exchange
 from tests.fault.mutations import mutated_text, mutated_value, written
 from tests.fault.wire_samples import ENDING, NEEDS_AN_ENGINE, PLAIN, SESSIONS, Samples
 from tests.support.wire_oracle import (

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fault.hostile_client import Fault, HostileClient
+from tests.fault.exchanges import Fault
+from tests.fault.hostile_client import HostileClient
 from tests.fault.hostile_messages import BOUNDS, SETTINGS, Batch, Session, batch_of, batches, frame
 from tests.fault.wire_samples import PLAIN, handshake, samples
 from tests.support.bundles import GREETING, SEQUENCE

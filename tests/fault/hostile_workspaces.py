@@ -14,7 +14,8 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fault.hostile_client import Fault, HostileClient
+from tests.fault.exchanges import Fault
+from tests.fault.hostile_client import HostileClient
 from tests.fault.hostile_files import Made, Round, make, told
 from tests.fault.hostile_messages import Session
 from tests.fault.hostile_sessions import Finding, Report, shrunk
