@@ -12,7 +12,7 @@ from tests.support.mcp_client import McpClient, serve_mcp
 
 TRICK = "a\x1b[31m\u202eb\u200bc\U000e0041\u2028d\x9b"
 PLAIN = "Say it"
-LONG = TRICK + "long " * 200_000
+LONG = TRICK + "long " * 50_000
 WITH_UI = {"extensions": {"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}}}
 
 
@@ -87,7 +87,7 @@ def test_the_methods_that_a_tool_lists_are_fit_to_be_shown(client: McpClient) ->
     assert len(listed) == 3
     assert_shown([{**method, "path": ""} for method in listed])
     assert all(len(method["name"]) <= 200 for method in listed)
-    assert all(len(method["description"]) <= 1024 for method in listed)
+    assert all(len(method.get("description", "")) <= 1024 for method in listed)
 
 
 def test_completions_leave_out_what_cannot_be_shown(client: McpClient) -> None:

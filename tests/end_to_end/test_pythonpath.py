@@ -107,6 +107,6 @@ def test_what_the_user_s_site_or_the_script_s_folder_hold_comes_last_too(tmp_pat
     code += "from mthds_rpc_start import put_pythonpath_last as put; put(); import schemas, sys; print(sys.path[-1])"
     (tmp_path / "schemas.py").write_text(FOREIGN)
 
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd="/")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd="/", env={})
 
     assert done.stdout == f"{tmp_path}\n", done.stderr

@@ -17,16 +17,20 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from tests.fault.hostile_ends import run_brief
+from tests.fault.hostile_large import run_large
 from tests.fault.hostile_messages import Session
 from tests.fault.hostile_sessions import Finding, Report, run_session, smallest
 from tests.fault.hostile_workspaces import run_workspaces, smallest_workspace
 
 _MESSAGES_OF_A_SESSION = 25_000
 _MESSAGES_PER_BRIEF_SESSION = 5_000
+_MESSAGES_PER_LARGE_SESSION = 50_000
 _FILES_OF_A_SERIES = 4_000
 _MOST_SHRUNK = 30
 _SHOWN_BYTES = 600
 _SHOWN_MESSAGES = 5
+_HOW = {"": "brief", "brief": "brief", "largest": "large"}
+"""The option that repeats what a kind of batch was found by, where it is no long session."""
 _OF_FILES = ("files", "used")
 _UNANSWERED = ("silent", "frozen", "lost")
 
@@ -67,6 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="servers at once")
     parser.add_argument("--session", type=int, action="append", default=[], help="this session alone")
     parser.add_argument("--brief", type=int, action="append", default=[], help="this brief session alone")
+    parser.add_argument("--large", type=int, action="append", default=[], help="this large session alone")
     parser.add_argument("--workspace", type=int, action="append", default=[], help="this series of workspaces alone")
     parser.add_argument("--as-found", action="store_true", help="look for no smaller sample of a fault")
     return parser.parse_args()
@@ -76,10 +81,13 @@ def _message_jobs(options: argparse.Namespace) -> Iterator[Job]:
     """The sessions to run, the long ones first."""
     yield from ((run_session, Session(options.seed, number, _MESSAGES_OF_A_SESSION)) for number in options.session)
     yield from ((run_brief, Session(options.seed, number, 0)) for number in options.brief)
+    yield from ((run_large, Session(options.seed, number, 0)) for number in options.large)
     for number, count in _shares(options.messages, _MESSAGES_OF_A_SESSION):
         yield run_session, Session(options.seed, number, count)
     for number in range(options.messages // _MESSAGES_PER_BRIEF_SESSION):
         yield run_brief, Session(options.seed, number, 0)
+    for number in range(options.messages // _MESSAGES_PER_LARGE_SESSION):
+        yield run_large, Session(options.seed, number, 0)
 
 
 def _file_jobs(options: argparse.Namespace) -> Iterator[Job]:
@@ -130,6 +138,7 @@ def _lines(part: Part) -> Iterator[tuple[str, str]]:
     yield "answers of the server itself after more than 2 s", f"{report.late:,}"
     yield "the slowest of them, s", f"{report.slowest_s:.2f}"
     yield "the slowest that needs an engine or the disk, s", f"{report.slowest_engine_s:.2f}"
+    yield "the slowest while a message of 32 MiB is read, s", f"{report.slowest_large_s:.2f}"
     yield "most memory of a server, MB", f"{report.memory / 1e6:.0f}"
     yield "seconds", f"{part.seconds:.0f}"
 
@@ -138,7 +147,7 @@ def _told(signature: str, count: int, finding: Finding) -> Iterator[str]:
     """A fault for a reader who wants to see it again."""
     session = finding.session
     is_of_files = finding.kind in _OF_FILES
-    how = "workspace" if is_of_files else "brief" if finding.kind in ("", "brief") else "session"
+    how = "workspace" if is_of_files else _HOW.get(finding.kind, "session")
     unit = "round" if is_of_files else "message"
     yield f"\n## {signature} ({count} times)"
     where = f"{session.kind}, {session.framing}, {unit} {finding.message}"

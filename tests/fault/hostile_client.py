@@ -6,12 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.fault.exchanges import Exchange, Fault
 from tests.support.client import RpcClient
 from tests.support.wire_oracle import NULL_ID, Expected, Key, key_of
 
@@ -24,56 +24,9 @@ LATE_S = 2.0
 _REFERENCE = re.compile("[0-9a-f]{12}")
 _BEAT_S = 0.5
 _MOST_BEATS = 20
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _LOG_WAIT_S = 2.0
 _LOG_BYTES = 20_000
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that a server must never do."""
-
-    kind: str
-    """`died`, `frozen`, `silent`, `unexpected` and so on."""
-    signature: str
-    """What makes it one of its kind: two faults with one signature have one cause, as far as can be told."""
-    detail: str
-    id: Key | None = None
-    """Of the message that it came of, where that is known."""
-
-
-@dataclass
-class Exchange:
-    """What is sent together and what has to come back."""
-
-    data: bytes
-    expected: Sequence[Expected]
-    """Each way in which it may be answered."""
-    probe: Key
-    """The id of the last request in it, which is sound."""
-    slow: frozenset[Key] = frozenset()
-    """The ids of calls that an engine works for."""
-    is_lenient: bool = False
-    """Whether the probe alone counts, since it cannot be known what the rest is."""
-    began: float = 0.0
-    answered: Counter[Key] = field(default_factory=Counter)
-    said_under_null_id: Counter[str] = field(default_factory=Counter)
-    """The messages of errors whose id is null."""
-
-    def is_settled(self) -> bool:
-        if not self.answered[self.probe]:
-            return False
-        return self.is_lenient or any(one.is_met_by(self.answered) for one in self.expected)
-
-    def missing(self) -> list[Key]:
-        """The ids that were answered too seldom; the null id where it is not known which."""
-        expected = self.expected[0]
-        return [key for key, count in expected.least.items() if self.answered[key] < count] or [NULL_ID]
-
-    def too_many(self) -> list[Key]:
-        """The ids that were answered too often, whichever way the rest was answered."""
-        if self.is_lenient:
-            return []
-        return min(([k for k in self.answered if self.answered[k] > one.most(k)] for one in self.expected), key=len)
 
 
 class HostileClient(RpcClient):
@@ -87,7 +40,8 @@ class HostileClient(RpcClient):
         self.slowest_engine_s = 0.0
         """Of what it needs an engine for, or the disk."""
         self.late = 0
-        """Answers of the first kind that took longer than LATE_S."""
+        """Answers of the first kind that took longer than `late_s`."""
+        self.late_s = LATE_S
         self.answers = 0
         self._asked = 0
         self._beats: dict[Key, float] = {}
@@ -137,6 +91,8 @@ class HostileClient(RpcClient):
     def begin(self, one: Exchange) -> None:
         """From now on answers are those of `one`."""
         with self._changed:
+            if self._exchange is not None:
+                one.owed = self._exchange.still_owed()
             self._exchange = one
             self._latest = (0.0, None)
             self._worked_s = self._processor_time()
@@ -152,11 +108,9 @@ class HostileClient(RpcClient):
         deadline = time.monotonic() + limit_s
         with self._changed:
             while not one.is_settled() and not self._ended and time.monotonic() < deadline:
-                left = deadline - time.monotonic()
-                if (
-                    not self._changed.wait_for(lambda: self._ended or one.is_settled(), min(left, _BEAT_S))
-                    and with_beats
-                ):
+                pause_s = min(_BEAT_S, deadline - time.monotonic())
+                is_over = self._changed.wait_for(lambda: self._ended or one.is_settled(), pause_s)
+                if with_beats and not is_over:
                     self._beat()
             return one.is_settled()
 
@@ -176,7 +130,7 @@ class HostileClient(RpcClient):
             self._judge(one, settled, time.monotonic() - one.began >= limit_s)
             # On a busy machine much is late that costs the server little.
             took_s, key = self._latest
-            if took_s > LATE_S and worked_s > LATE_S:
+            if took_s > self.late_s and worked_s > self.late_s:
                 self.add("late", "an answer of the server itself", f"{took_s:.1f} s, {worked_s:.1f} s of work", key)
 
     @property
@@ -188,10 +142,11 @@ class HostileClient(RpcClient):
         return self._cwd
 
     def memory(self) -> int:
-        """Bytes that the server has in memory."""
+        """The most bytes that the server has had in memory, where the system tells, else what it has now."""
         try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
+            peak = _PEAK.search(Path(f"/proc/{self.pid}/status").read_text())
+            return int(peak[1]) * 1024 if peak else int(psutil.Process(self.pid).memory_info().rss)
+        except (OSError, psutil.Error):
             return 0
 
     def end(self, status: int) -> None:
@@ -301,7 +256,7 @@ class HostileClient(RpcClient):
 
     def _note_time(self, took_s: float, key: Key) -> None:
         self.slowest_s = max(self.slowest_s, took_s)
-        self.late += took_s > LATE_S
+        self.late += took_s > self.late_s
         if took_s > self._latest[0]:
             self._latest = (took_s, key)
 
@@ -357,7 +312,7 @@ def _request(id_: Any, method: str, params: Any) -> bytes:
 
 
 def cause_in(log: str) -> str:
-    """The last exception of a log and the frame of mthds-rpc that it came through."""
+    """The last exception of a log and the frame of ours that it came through."""
     raised = _RAISED.findall(log)
     frames = _FRAME.findall(log)
     where = f" in {frames[-1][0]}:{frames[-1][1]}" if frames else ""

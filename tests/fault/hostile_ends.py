@@ -12,7 +12,8 @@ from random import Random
 
 import psutil
 
-from tests.fault.hostile_client import Exchange, HostileClient, descendants, still_there
+from tests.fault.exchanges import Exchange
+from tests.fault.hostile_client import HostileClient, descendants, still_there
 from tests.fault.hostile_messages import Batch, Session, batch_of, frame, message, version_request
 from tests.fault.hostile_sessions import LENIENT_LIMIT_S, LIMIT_S, Report, new_client
 from tests.fault.mutations import hostile_quotes

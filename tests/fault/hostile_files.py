@@ -14,6 +14,7 @@ from tests.support.bundles import GREETING
 
 SPARSE_BYTES = 10 * 1024**3
 _LONGEST_NAME = 255
+_CROWD = 2_500
 _SUFFIX = b".mthds"
 _NAMES = (
     *(
@@ -238,6 +239,17 @@ def _deep(round_: Round, chance: Random, number: int) -> Iterator[Made]:
     yield Made("deep", b"t%d" % number, False)
 
 
+def _crowd(round_: Round, chance: Random, number: int) -> Iterator[Made]:
+    """A package of more files than a method may have; it counts as one."""
+    name = b"c%d" % number
+    folder = round_.folder / os.fsdecode(name)
+    folder.mkdir()
+    (folder / "METHODS.toml").write_bytes(MANIFEST)
+    for index in range(_CROWD):
+        (folder / f"{index}.mthds").write_bytes(b"x = 1\n")
+    yield Made("crowd", name, True)
+
+
 _Maker = Callable[[Round, Random, int], Iterator[Made]]
 _MAKERS: dict[str, tuple[int, _Maker]] = {
     "bundle": (600, _bundle),
@@ -255,6 +267,7 @@ _MAKERS: dict[str, tuple[int, _Maker]] = {
     "unreadable": (8, _unreadable),
     "growing": (5, _growing),
     "deep": (2, _deep),
+    "crowd": (1, _crowd),
 }
 
 

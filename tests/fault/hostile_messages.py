@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-from tests.fault.hostile_client import Exchange
+from tests.fault.exchanges import Exchange
 from tests.fault.mutations import mutated_text, mutated_value, written
 from tests.fault.wire_samples import ENDING, NEEDS_AN_ENGINE, PLAIN, SESSIONS, Samples
 from tests.support.wire_oracle import (
@@ -90,7 +90,7 @@ def batches(session: Session, pool: Samples) -> Iterator[Batch]:
             case "storm":
                 made = _storm(chance, pool, number, size)
             case "large":
-                made = [_large(chance)]
+                made = [large_message(chance, (900_000, 999_000, 1_000_001, 1_500_000))]
             case _:
                 made = [message(session, pool, number + offset) for offset in range(size)]
         number += size
@@ -114,10 +114,10 @@ def message(session: Session, pool: Samples, number: int | str) -> bytes:
     return mutated_text(chance, json.dumps(value).encode(), pool.one(chance))
 
 
-def batch_of(session: Session, kind: str, bodies: Sequence[bytes], number: int) -> Batch:
+def batch_of(session: Session, kind: str, bodies: Sequence[bytes], number: int, bounds: Bounds = BOUNDS) -> Batch:
     """What is sent for these messages: them, a cancellation of what would last, a probe."""
     bodies = [body for body in bodies if not any(name.encode() in body for name in ENDING)]
-    reads = [read(body, BOUNDS) for body in bodies]
+    reads = [read(body, bounds) for body in bodies]
     closing = [_cancellation(call["id"]) for one in reads for call in one.calls if is_listening(call)]
     probe = f"probe-{number}"
     tail = [*closing, version_request(probe)]
@@ -181,10 +181,26 @@ def _storm(chance: Random, pool: Samples, number: int, size: int) -> list[bytes]
     return made
 
 
-def _large(chance: Random) -> bytes:
-    """Near the limit of a message, or above it."""
-    size = chance.choice((900_000, 999_000, 1_000_001, 1_500_000))
-    filler = chance.choice((b"a", b'\\"', b"[", b'{"a":', b"1", b" ", b"\\u2028", b"\xff", b"[]", b'"",', b"\x00"))
+def large_message(chance: Random, sizes: Sequence[int]) -> bytes:
+    """A message of about one of these sizes, of one line, that is dear to read."""
+    size = chance.choice(sizes)
+    fillers = (
+        b"a",
+        b'\\"',
+        b"[",
+        b'{"a":',
+        b"1",
+        b" ",
+        b"\\u2028",
+        b"\xff",
+        b"[]",
+        b'"",',
+        b"\x00",
+        b"[],",
+        b"{},",
+        b"1.5,",
+    )
+    filler = chance.choice((*fillers, b'"\\"",', b"\xe2\x80\xa8", b'"id":1,'))
     head = b'{"jsonrpc":"2.0","id":"large","method":"version","params":{"x":' + chance.choice((b'"', b"[", b""))
     return head + filler * (size // len(filler)) + chance.choice((b'"}}', b"]}}", b""))
 

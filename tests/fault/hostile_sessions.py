@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fault.hostile_client import Fault, HostileClient
+from tests.fault.exchanges import Fault
+from tests.fault.hostile_client import HostileClient
 from tests.fault.hostile_messages import BOUNDS, SETTINGS, Batch, Session, batch_of, batches, frame
 from tests.fault.wire_samples import PLAIN, handshake, samples
 from tests.support.bundles import GREETING, SEQUENCE
@@ -56,6 +57,8 @@ class Report:
     """How often each kind of batch was sent, or of file was made, and each way to end was taken."""
     slowest_s: float = 0.0
     slowest_engine_s: float = 0.0
+    slowest_large_s: float = 0.0
+    """While messages of the largest size were read."""
     late: int = 0
     memory: int = 0
     """The most bytes that a server had in memory."""
@@ -73,6 +76,7 @@ class Report:
         self.kinds += other.kinds
         self.slowest_s = max(self.slowest_s, other.slowest_s)
         self.slowest_engine_s = max(self.slowest_engine_s, other.slowest_engine_s)
+        self.slowest_large_s = max(self.slowest_large_s, other.slowest_large_s)
         self.late += other.late
         self.memory = max(self.memory, other.memory)
         self.faults += other.faults
@@ -85,6 +89,13 @@ class Report:
             if fault.signature not in self.findings:
                 kind, bodies = ("", []) if batch is None else (batch.kind, _suspects(batch, fault))
                 self.findings[fault.signature] = Finding(fault, session, kind, bodies, message)
+
+    def look_at_memory(self, client: HostileClient) -> None:
+        """Note how much a server has taken; too much is a fault."""
+        memory = client.memory()
+        self.memory = max(self.memory, memory)
+        if memory > MOST_MEMORY:
+            client.add("memory", "too much", f"{memory:,} bytes")
 
     def take(self, client: HostileClient) -> None:
         """Take in what a client counted."""
@@ -143,13 +154,13 @@ class Talk:
         return settled
 
 
-def new_client(home: Path, session: Session) -> HostileClient:
+def new_client(home: Path, session: Session, settings: str = SETTINGS) -> HostileClient:
     """A server in `home`, which holds two methods."""
     workspace = home / "workspace"
     workspace.mkdir(parents=True)
     (workspace / "greet.mthds").write_text(GREETING)
     (workspace / "chain.mthds").write_text(SEQUENCE)
-    (home / "rpc.toml").write_text(SETTINGS)
+    (home / "rpc.toml").write_text(settings)
     command = [*COMMAND, "--config", str(home / "rpc.toml")]
     return HostileClient(command, cwd=workspace, env=isolated_env(home), framing=session.framing)
 
@@ -176,17 +187,10 @@ def _converse(talk: Talk, generator: Iterator[Batch], report: Report) -> None:
         talk.exchange(batch, LENIENT_LIMIT_S if batch.exchange.is_lenient else LIMIT_S)
         if time.monotonic() - looked > _MEMORY_EVERY_S:
             looked = time.monotonic()
-            _look_at_memory(talk.client, report)
+            report.look_at_memory(talk.client)
         report.note(talk.client.named_faults(), talk.session, batch, report.messages)
         report.messages += len(batch.bodies) + 1
         report.kinds[batch.kind] += 1
-
-
-def _look_at_memory(client: HostileClient, report: Report) -> None:
-    memory = client.memory()
-    report.memory = max(report.memory, memory)
-    if memory > MOST_MEMORY:
-        client.add("memory", "too much", f"{memory:,} bytes")
 
 
 def _suspects(batch: Batch, fault: Fault) -> Sequence[bytes]:
@@ -199,7 +203,7 @@ def _suspects(batch: Batch, fault: Fault) -> Sequence[bytes]:
 
 def smallest(finding: Finding) -> Finding:
     """The finding with as little to send as shows it again, found within some tries; itself where nothing less does."""
-    if finding.kind in ("", "framing") or not finding.bodies:
+    if finding.kind in ("", "framing", "largest") or not finding.bodies:
         return finding
     with _Trial(finding) as trial:
         if not trial.shows(finding.bodies):

@@ -288,12 +288,31 @@ _BYTE_CHANGES: Sequence[Bytes] = (
 
 
 def _change_id(chance: Random, value: dict[str, Any]) -> Any:
-    ids = (None, 0, "", "1", 1, 1.0, 1.5, -1, 2**70, True, [], {}, [1], "\ud800", "\u2028", "a" * 300, 1e300)
+    ids: Sequence[Any] = (
+        None,
+        0,
+        "",
+        "1",
+        1,
+        1.0,
+        1.5,
+        -1,
+        2**70,
+        True,
+        [],
+        {},
+        [1],
+        "\ud800",
+        "\u2028",
+        "a" * 300,
+        1e300,
+    )
     return {**value, "id": chance.choice(ids)}
 
 
 def _drop_member(chance: Random, value: dict[str, Any]) -> Any:
-    return {name: inner for name, inner in value.items() if name != chance.choice(list(value))} if value else value
+    dropped = chance.choice(list(value)) if value else None
+    return {name: inner for name, inner in value.items() if name != dropped}
 
 
 def _swap_type(chance: Random, value: dict[str, Any]) -> Any:
@@ -304,7 +323,7 @@ def _swap_type(chance: Random, value: dict[str, Any]) -> Any:
 def _swap_inside(chance: Random, value: dict[str, Any]) -> Any:
     """Another value somewhere in the params."""
     parents: list[tuple[Any, Any]] = []
-    stack = [value.get("params")]
+    stack: list[Any] = [value.get("params")]
     while stack:
         inner = stack.pop()
         keys: Any = inner if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()

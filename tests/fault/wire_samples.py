@@ -90,7 +90,8 @@ class Samples:
 
 def samples(chance: Random, session: str, tools: Mapping[str, Any], count: int = 600) -> Samples:
     """As many messages of a session, `tools` being the input schemas of its tools."""
-    light, heavy = [], []
+    light: list[bytes] = []
+    heavy: list[bytes] = []
     for _ in range(count):
         message = _message(chance, session, tools)
         (heavy if _is_heavy(message) else light).append(json.dumps(message).encode())

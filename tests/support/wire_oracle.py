@@ -38,12 +38,13 @@ class Bounds:
 class Expected:
     """How often each id has to be answered: so often, and up to `optional` more.
 
-    `loose` more answers have to come under one of the optional ids: their messages could not be read.
+    `loose` more answers have to come under ids of `heads`: their messages could not be read.
     """
 
     least: Counter[Key] = field(default_factory=Counter)
     optional: Counter[Key] = field(default_factory=Counter)
     loose: int = 0
+    heads: set[Key] = field(default_factory=set)
 
     def most(self, key: Key) -> int:
         return self.least[key] + self.optional[key]
@@ -52,7 +53,7 @@ class Expected:
         """Whether all has come that has to."""
         if any(answered[key] < count for key, count in self.least.items()):
             return False
-        return not self.loose or answered.total() >= self.least.total() + self.loose
+        return sum(max(0, answered[key] - self.least[key]) for key in self.heads) >= self.loose
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def expected_of(messages: Sequence[Read]) -> Expected:
     for message in messages:
         if message.heads:
             expected.loose += 1
-            expected.optional.update([NULL_ID, *message.heads])
+            expected.heads |= {NULL_ID, *message.heads}
+            expected.optional.update({NULL_ID, *message.heads})
     for call in (call for message in messages for call in message.calls):
         _forgive(call, expected, messages)
     return expected
