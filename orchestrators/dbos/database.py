@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,12 +63,15 @@ class Database:
             parsed, file = parsed.set(drivername="postgresql+psycopg"), None
             engine = _postgres_engine(parsed)
         database = cls(engine, parsed, file, follows=follows)
-        try:
-            if file is not None:
-                file.create()
-            migrate(engine, parsed)
-        except (SQLAlchemyError, OSError) as error:
-            raise database_failure(error) from error
+        with ExitStack() as unfinished:
+            unfinished.callback(database.close)
+            try:
+                if file is not None:
+                    file.create()
+                migrate(engine, parsed)
+            except (SQLAlchemyError, OSError) as error:
+                raise database_failure(error) from error
+            unfinished.pop_all()
         # SQLite brings its file up to date when its last connection is closed.
         atexit.register(database.close)
         return database

@@ -23,6 +23,7 @@ from schemas.validation import ValidateRequest
 from tests.support.bundles import GREETING, nested, python_method
 from tests.support.live import ASK, KEY
 from tests.support.model_stub import ModelStub, model_stub, write_backend
+from tests.support.processes import children_with
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +114,7 @@ async def problem_of(awaitable: Any) -> Problem:
 
 
 def engine_pids() -> list[int]:
-    return [child.pid for child in psutil.Process().children() if "orchestrators.engine" in child.cmdline()]
+    return [child.pid for child in children_with("orchestrators.engine")]
 
 
 async def wait_until_ended(pid: int) -> None:

@@ -18,6 +18,7 @@ from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunRequest
 from tests.support.bundles import GREETING, SEQUENCE, python_method
+from tests.support.processes import children_with
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ def request(method: MethodSource, inputs: dict[str, str], run_id: str = "run-1")
 
 
 def engine_pids() -> list[int]:
-    return [child.pid for child in psutil.Process().children() if "orchestrators.engine" in child.cmdline()]
+    return [child.pid for child in children_with("orchestrators.engine")]
 
 
 async def wait_for_file(path: Path) -> None:

@@ -13,16 +13,13 @@ from tests.support.bundles import GREETING, SEQUENCE, python_method
 from tests.support.client import RpcClient
 from tests.support.ledgers import until
 from tests.support.mthds_server import serve
+from tests.support.processes import children_with
 
 CALLS = 1000
 
 
 def engines_of(client: RpcClient) -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process(client.pid).children(recursive=True)
-        if "orchestrators.engine" in " ".join(child.cmdline())
-    ]
+    return children_with("orchestrators.engine", psutil.Process(client.pid))
 
 
 def stuck(flag: Path) -> dict[str, Any]:

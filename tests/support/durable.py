@@ -10,6 +10,7 @@ from tests.support.bundles import GREETING
 from tests.support.client import RpcClient
 from tests.support.ledgers import PATIENCE_S
 from tests.support.mthds_server import serve
+from tests.support.processes import children_with
 
 DBOS = ("--orchestration-mode", "dbos", "--allow-python")
 
@@ -58,8 +59,7 @@ def database_of(home: Path) -> Path:
 
 
 def workers_of(client: RpcClient) -> list[psutil.Process]:
-    children = psutil.Process(client.pid).children()
-    return [child for child in children if "worker" in child.cmdline() and child.is_running()]
+    return children_with("worker", psutil.Process(client.pid))
 
 
 def events_of(client: RpcClient, run_id: str) -> list[dict[str, Any]]:
