@@ -303,6 +303,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
 @example([("execute", {"mthds_contents": [nested(kind, 25)], "inputs": {"name": "a"}}) for kind in KINDS])
 @example([("validate", {"mthds_contents": [nested(kind, 500)]}) for kind in KINDS])
 @example([("execute", {"mthds_contents": [GREETING], "inputs": {"name": {"concept": 5, "content": "a"}}})])
+@example([("validate", {"mthds_contents": ['s = [{ e = "", t = "\ud800" }]']})])
 @example([("execute", {"mthds_contents": [GREETING], "inputs": {"\ud800": 1, "name": {"\ud800": 2}}})])
 @example([("execute", {"mthds_contents": [GREETING], "inputs": '{"name": {"\\ud800": 2}}'})])
 @example([("runs/list", {"since": "nan"}), ("runs/list", {"since": "inf"})])
