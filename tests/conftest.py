@@ -8,7 +8,7 @@ from hypothesis import settings
 from tests.support.mthds_server import UNMEASURED
 
 # How long an example takes depends on the machine.
-settings.register_profile("untimed")
+settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
