@@ -61,6 +61,7 @@ class Exchange:
         return min(ways, key=len)
 
     def still_owed(self) -> Counter[Key]:
-        """The optional answers that have not come."""
+        """The optional answers that have not come, those to what was sent before among them."""
         expected = self.expected[0]
-        return Counter({key: max(0, expected.most(key) - self.answered[key]) for key in expected.optional})
+        most = Counter({key: expected.most(key) + self.owed[key] for key in {*expected.optional, *self.owed}})
+        return most - self.answered
