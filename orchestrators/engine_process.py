@@ -165,14 +165,16 @@ class EngineProcess(asyncio.Protocol):
         output = EngineOutput(self._report, self._safe_cut)
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
-            self._process = await asyncio.create_subprocess_exec(
-                *(*mthds_rpc_start.command("orchestrators.engine"), str(theirs.fileno()), str(life_read)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output.fd,
-                stderr=output.fd,
-                pass_fds=(theirs.fileno(), life_read),
-                start_new_session=True,
-            )
+            # Cancelled in its middle, it would leave a child that nobody waits for.
+            with anyio.CancelScope(shield=True):
+                self._process = await asyncio.create_subprocess_exec(
+                    *(*mthds_rpc_start.command("orchestrators.engine"), str(theirs.fileno()), str(life_read)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output.fd,
+                    stderr=output.fd,
+                    pass_fds=(theirs.fileno(), life_read),
+                    start_new_session=True,
+                )
             theirs.close()
             output.started()
             ours.setblocking(False)

@@ -52,9 +52,11 @@ class WorkerKeeper:
 
     async def _run_one(self) -> int:
         # stdout belongs to the protocol; a session of its own keeps a terminal's Ctrl-C to the server.
-        process = await anyio.open_process(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=None, start_new_session=True
-        )
+        # Cancelled in its middle, it would leave a child that nobody waits for.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=None, start_new_session=True
+            )
         try:
             return await process.wait()
         finally:
