@@ -83,8 +83,8 @@ def _ended(act: "Callable[[], int | None]", status: int = 0) -> int:
 def _status_of(error: BaseException) -> int:
     """Say what ended the command, where that is worth a word; the exit status."""
     from rpc_server.commands.streams import OutputFault
-    from rpc_server.documents import ConfigurationFault
-    from rpc_server.exception_groups import first_of
+    from rpc_server.settings.layers import ConfigurationFault
+    from rpc_server.wire.exception_groups import first_of
 
     known = first_of(error, SystemExit, KeyboardInterrupt, OutputFault, ConfigurationFault)
     if isinstance(known, SystemExit):

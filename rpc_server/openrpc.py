@@ -10,11 +10,11 @@ from mthds.protocol.problem.registry import CORE_CODE_SPECS
 from pydantic.json_schema import models_json_schema
 
 from rpc_server import versions
-from rpc_server.binding import META
-from rpc_server.dispatch import MethodSpec
-from rpc_server.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
-from rpc_server.methods.services import Services
-from rpc_server.methods.table import wire_methods
+from rpc_server.calls.services import Services
+from rpc_server.calls.table import wire_methods
+from rpc_server.wire.binding import META
+from rpc_server.wire.dispatch import MethodSpec
+from rpc_server.wire.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
 from schemas.problem import Problem
 
 _REF = "#/components/schemas/{model}"

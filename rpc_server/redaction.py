@@ -49,7 +49,7 @@ class Redactor:
 
     def line(self, text: str) -> str:
         """`text` as a terminal may show it: with every secret masked, and without what it would obey."""
-        from rpc_server.shown_text import fit_text
+        from schemas.shown_text import fit_text
 
         return fit_text(self.text(text), None)
 

@@ -10,21 +10,21 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from rpc_server.config import Flags, Settings, load_settings
-from rpc_server.connection import serve_connection
-from rpc_server.dispatch import Dispatcher
-from rpc_server.documents import ConfigurationFault
-from rpc_server.exception_groups import first_of
-from rpc_server.mcp.face import McpFace
-from rpc_server.methods.table import wire_methods
-from rpc_server.peer import Peer
+from rpc_server.calls.table import wire_methods
+from rpc_server.mcp.protocol.endpoint import McpFace
 from rpc_server.redaction import RedactingFormatter, Redactor
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.settings import Flags, Settings, load_settings
 from rpc_server.signals import stop_on_signal, stop_when_dead, stop_when_orphaned
-from rpc_server.stdio import ProtocolFds
-from rpc_server.streams import open_streams
+from rpc_server.wire.connection import serve_connection
+from rpc_server.wire.dispatch import Dispatcher
+from rpc_server.wire.exception_groups import first_of
+from rpc_server.wire.peer import Peer
+from rpc_server.wire.stdio import ProtocolFds
+from rpc_server.wire.streams import open_streams
 
 if TYPE_CHECKING:
-    from rpc_server.methods.services import Services
+    from rpc_server.calls.services import Services
     from schemas.problem import ProblemError
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class LateServices:
             self._opened.set()
 
     async def _hold(self) -> None:
-        opening = await to_thread.run_sync(import_module, "rpc_server.opening")
+        opening = await to_thread.run_sync(import_module, "rpc_server.bootstrap")
         async with opening.open_services(self._settings, self._redactor) as self._services:
             self._opened.set()
             await anyio.sleep_forever()

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from orchestrators.features import Exchange, Features
-from orchestrators.registrar import Registrar
+from orchestrators.plugins.mcp_features import Exchange, Features
+from orchestrators.plugins.registrar import Registrar
 
 _ECHO = {
     "name": "echo",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrators.contract import (
+from orchestrators.plugins.contract import (
     PLUGIN_API_VERSION,
     BundleValidator,
     Orchestrator,
@@ -13,7 +13,7 @@ from orchestrators.contract import (
 )
 
 if TYPE_CHECKING:
-    from orchestrators.registrar import Registrar
+    from orchestrators.plugins.registrar import Registrar
 
 MODE = "dbos"
 

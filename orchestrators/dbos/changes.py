@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from orchestrators.contract import BackgroundTasks
 from orchestrators.dbos import reading
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.reading import Standing
+from orchestrators.plugins.contract import BackgroundTasks
 from schemas.problem import ProblemError
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from orchestrators.dbos.executors import Executors
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.reading import Standing
 from orchestrators.dbos.rows import DamagedRow
-from orchestrators.deadlines import patience_s
-from orchestrators.run_problems import run_cancelled, run_lost, run_not_finished, run_not_found
+from orchestrators.durable.deadlines import patience_s
 from schemas.problem import Problem, ProblemError
+from schemas.run_problems import run_cancelled, run_lost, run_not_finished, run_not_found
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
 from schemas.times import iso_time
 

@@ -23,8 +23,8 @@ from orchestrators.dbos.retention import Pruner
 from orchestrators.dbos.rows import DamagedRow, RunRow, key
 from orchestrators.dbos.settings import DbosSettings
 from orchestrators.dbos.tables import queued, runs
-from orchestrators.run_problems import run_cancelled, run_lost
 from schemas.problem import ProblemError
+from schemas.run_problems import run_cancelled, run_lost
 from schemas.runs import RunState
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrators.dbos import failures
-from orchestrators.dbos.library import DBOS
+from orchestrators.dbos.dbos_setup import DBOS
 from orchestrators.dbos.tables import SCHEMA, ledger, metadata, runs, schema_version
 
 VERSION = 2

@@ -1,8 +1,8 @@
 """Opening the database that the settings name, for a server and for a worker alike."""
 
-from orchestrators.contract import PluginContext, SettingFault
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.settings import DbosSettings, resolved_url
+from orchestrators.plugins.contract import PluginContext, SettingFault
 from schemas.problem import ProblemError, problem_error
 
 

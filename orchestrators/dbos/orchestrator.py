@@ -3,19 +3,19 @@
 import anyio.from_thread
 import sqlalchemy as sa
 
-from orchestrators.contract import EventSink, PluginContext
 from orchestrators.dbos import MODE, reading, transitions
 from orchestrators.dbos.changes import Changes
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.executors import Executors, executors_of
-from orchestrators.dbos.keeper import WorkerKeeper
 from orchestrators.dbos.ledger import DbosLedger
 from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
-from orchestrators.run_problems import run_id_taken
+from orchestrators.dbos.supervisor import WorkerKeeper
+from orchestrators.plugins.contract import EventSink, PluginContext
 from schemas.canonical import request_digest
 from schemas.problem import ProblemError, problem_error
+from schemas.run_problems import run_id_taken
 from schemas.runs import RunRequest, RunResult, RunState, StartAck
 from schemas.times import iso_time
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from orchestrators.dbos.database import Database
-from orchestrators.dbos.library import (
+from orchestrators.dbos.dbos_setup import (
     APPLICATION,
     JSON,
     QUEUE,

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from orchestrators.dbos.rows import MOST, RunRow, count, literal, state_of, stored_json
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
-from orchestrators.run_problems import run_damaged
 from schemas.params import RUN_ID_PATTERN
 from schemas.problem import Problem, ProblemError
+from schemas.run_problems import run_damaged
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
 from schemas.times import iso_time
 

@@ -15,11 +15,11 @@ from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
-from orchestrators.last_chance import LastChance
-from orchestrators.pool import EnginePool, Lane
-from orchestrators.run_problems import run_cancelled, run_timed_out, run_unexpected
+from orchestrators.durable.attempt_isolation import LastChance
+from orchestrators.engines.pool import EnginePool, Lane
 from schemas.canonical import request_digest
 from schemas.problem import Problem, ProblemError
+from schemas.run_problems import run_cancelled, run_timed_out, run_unexpected
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
 logger = logging.getLogger(__name__)

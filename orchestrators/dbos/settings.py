@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrators.contract import SettingFault
-from orchestrators.setting_values import check_numbers, with_variables
+from orchestrators.plugins.contract import SettingFault
+from orchestrators.plugins.setting_values import check_numbers, with_variables
 
 _DAY_S = 86_400.0
 _MAY_BE_ZERO = {("drain_s",), ("retention", "max_age_days"), ("retention", "max_runs")}

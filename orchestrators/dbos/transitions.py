@@ -19,8 +19,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 from orchestrators.dbos.rows import MOST, DamagedRow, RunRow, key
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
-from orchestrators.run_problems import run_cancelled, run_damaged, run_given_up, run_handed_back, run_timed_out
 from schemas.problem import Problem
+from schemas.run_problems import run_cancelled, run_damaged, run_given_up, run_handed_back, run_timed_out
 from schemas.runs import RunEvent, RunRequest, RunState
 
 GOING = (RunState.QUEUED, RunState.RUNNING)

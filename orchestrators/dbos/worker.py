@@ -14,11 +14,19 @@ import anyio
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from orchestrators.contract import PluginContext
 from orchestrators.dbos import transitions
 from orchestrators.dbos.clock import Clock
+from orchestrators.dbos.dbos_setup import (
+    APPLICATION,
+    DBOS,
+    JSON,
+    QUEUE,
+    WIRE_VERSION,
+    WORKFLOW,
+    hush,
+    log_through_root,
+)
 from orchestrators.dbos.executors import Executors, executors_of, new_executor_id
-from orchestrators.dbos.library import APPLICATION, DBOS, JSON, QUEUE, WIRE_VERSION, WORKFLOW, hush, log_through_root
 from orchestrators.dbos.maintenance import Maintenance
 from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
@@ -27,8 +35,9 @@ from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.running import Runner
 from orchestrators.dbos.tables import runs
 from orchestrators.dbos.transitions import ClaimLost
-from orchestrators.run_problems import run_damaged, run_lost, run_unexpected
+from orchestrators.plugins.contract import PluginContext
 from schemas.problem import Problem, ProblemError
+from schemas.run_problems import run_damaged, run_lost, run_unexpected
 from schemas.runs import RunRequest, RunState
 
 logger = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from orchestrators.contract import PLUGIN_API_VERSION, BundleValidator, Orchestrator, PluginContext
+from orchestrators.plugins.contract import PLUGIN_API_VERSION, BundleValidator, Orchestrator, PluginContext
 
 if TYPE_CHECKING:
-    from orchestrators.registrar import Registrar
+    from orchestrators.plugins.registrar import Registrar
 
 MODE = "direct"
 

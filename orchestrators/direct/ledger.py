@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from orchestrators.contract import EventSink
-from orchestrators.pool import FramedResult
-from orchestrators.run_problems import (
+from orchestrators.engines.pool import FramedResult
+from orchestrators.plugins.contract import EventSink
+from schemas.canonical import request_digest
+from schemas.problem import Problem, ProblemError
+from schemas.run_problems import (
     result_not_kept,
     run_cancelled,
     run_id_taken,
@@ -21,8 +23,6 @@ from orchestrators.run_problems import (
     run_not_found,
     run_unexpected,
 )
-from schemas.canonical import request_digest
-from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, RunState
 from schemas.times import iso_now, iso_time
 

@@ -1,8 +1,8 @@
 """The orchestrator behind `direct`: the pool runs, a ledger in memory remembers."""
 
-from orchestrators.contract import EventSink, RunLedger
 from orchestrators.direct.ledger import MemoryLedger
-from orchestrators.pool import EnginePool
+from orchestrators.engines.pool import EnginePool
+from orchestrators.plugins.contract import EventSink, RunLedger
 from schemas.problem import problem_error
 from schemas.runs import RunRequest, RunResult, StartAck
 

@@ -7,8 +7,8 @@ from pipelex.base_exceptions import PipelexError
 from pipelex.errors.failure_problem import failure_problem
 from pipelex.errors.problem import PipelexProblem, ProblemView, caller_view_of
 
-from orchestrators.system_problems import causes_of, system_problem
 from schemas.problem import NextStep, Problem, ProblemError
+from schemas.system_problems import causes_of, system_problem
 
 logger = logging.getLogger(__name__)
 

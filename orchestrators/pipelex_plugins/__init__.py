@@ -3,10 +3,10 @@ imported in this process."""
 
 from typing import TYPE_CHECKING
 
-from orchestrators.contract import PLUGIN_API_VERSION, PluginContext, TokenSource
+from orchestrators.plugins.contract import PLUGIN_API_VERSION, PluginContext, TokenSource
 
 if TYPE_CHECKING:
-    from orchestrators.registrar import Registrar
+    from orchestrators.plugins.registrar import Registrar
 
 
 class PipelexPluginsPlugin:

@@ -1,8 +1,8 @@
 """A Pipelex plugin's orchestrator and validator as ours: each call is an operation of an engine booted for it."""
 
-from orchestrators.contract import EventSink, RunLedger
+from orchestrators.engines.pool import EnginePool, Lane
 from orchestrators.pipelex_plugins.ledger import BridgedLedger
-from orchestrators.pool import EnginePool, Lane
+from orchestrators.plugins.contract import EventSink, RunLedger
 from schemas.runs import RunRequest, RunResult, StartAck
 from schemas.validation import ValidateRequest, ValidationVerdict
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from orchestrators.direct.ledger import CAPACITY, MemoryLedger
-from orchestrators.run_problems import run_id_taken
 from schemas.canonical import request_digest
 from schemas.problem import ProblemError, problem_error
+from schemas.run_problems import run_id_taken
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, StartAck
 from schemas.times import iso_time
 

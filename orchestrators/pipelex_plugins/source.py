@@ -3,9 +3,9 @@
 from importlib.metadata import entry_points
 from typing import Any
 
-from orchestrators.contract import BundleValidator, FoundToken, Orchestrator, PluginContext
+from orchestrators.engines.pool import EnginePool, Lane
 from orchestrators.pipelex_plugins.bridge import BridgedOrchestrator, BridgedValidator
-from orchestrators.pool import EnginePool, Lane
+from orchestrators.plugins.contract import BundleValidator, FoundToken, Orchestrator, PluginContext
 
 PIPELEX_GROUP = "pipelex.plugins.interpreter"
 

@@ -5,10 +5,16 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from orchestrators.contract import PLUGIN_API_VERSION, BundleValidator, Orchestrator, PluginContext, Worker
+from orchestrators.plugins.contract import (
+    PLUGIN_API_VERSION,
+    BundleValidator,
+    Orchestrator,
+    PluginContext,
+    Worker,
+)
 
 if TYPE_CHECKING:
-    from orchestrators.registrar import Registrar
+    from orchestrators.plugins.registrar import Registrar
 
 MODE = "temporal"
 

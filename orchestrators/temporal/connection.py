@@ -14,10 +14,10 @@ from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError, TLSConfig
 
-from orchestrators.contract import PluginContext, SettingFault
-from orchestrators.setting_values import with_variables
-from orchestrators.temporal.library import RUNTIME
+from orchestrators.plugins.contract import PluginContext, SettingFault
+from orchestrators.plugins.setting_values import with_variables
 from orchestrators.temporal.problems import AWAY, TORN, misconfigured, not_connected, problem_of, unreachable
+from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.settings import ADDRESS, TemporalSettings
 from schemas.problem import Problem, ProblemError
 

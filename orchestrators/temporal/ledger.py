@@ -12,20 +12,20 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrators.deadlines import patience_s
-from orchestrators.run_problems import run_not_finished
+from orchestrators.durable.deadlines import patience_s
 from orchestrators.temporal import reading
+from orchestrators.temporal.completion_waits import PATIENCE_S, Endings
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.endings import PATIENCE_S, Endings
+from orchestrators.temporal.event_log import events_of, readable
 from orchestrators.temporal.history import closing
 from orchestrators.temporal.listing import Listing
+from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import CANCELLED_BY_CALLER, LATE_FOR_CALLER
-from orchestrators.temporal.parcels import Parcels
-from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.problems import problem_of, unreadable
 from orchestrators.temporal.reading import Look
-from orchestrators.temporal.story import events_of, readable
 from schemas.problem import ProblemError
+from schemas.run_problems import run_not_finished
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunResult, RunState
 
 logger = logging.getLogger(__name__)

@@ -9,20 +9,20 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from orchestrators.contract import EventSink, PluginContext
-from orchestrators.run_problems import run_id_taken
+from orchestrators.plugins.contract import EventSink, PluginContext
 from orchestrators.temporal import MODE, reading
 from orchestrators.temporal.attributes import Attributes
+from orchestrators.temporal.completion_waits import Endings
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.endings import Endings
 from orchestrators.temporal.ledger import TemporalLedger
 from orchestrators.temporal.listing import Listing
+from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import ASKED, LATE_S, RUN
-from orchestrators.temporal.parcels import Parcels
-from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.problems import no_worker, problem_of
 from schemas.problem import ProblemError
+from schemas.run_problems import run_id_taken
 from schemas.runs import RunRequest, RunResult, RunState, StartAck
 from schemas.times import iso_time
 

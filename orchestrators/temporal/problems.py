@@ -16,8 +16,8 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrators.run_problems import run_cancelled, run_id_taken, run_lost, run_not_found, run_timed_out
 from schemas.problem import NextStep, Problem
+from schemas.run_problems import run_cancelled, run_id_taken, run_lost, run_not_found, run_timed_out
 
 MAPPED: Mapping[str, type[BaseException]] = {
     "RPCError": RPCError,

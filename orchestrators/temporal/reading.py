@@ -14,15 +14,15 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrators.run_problems import run_cancelled, run_not_found, run_timed_out
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.event_log import events_of
 from orchestrators.temporal.history import Closing, closing, seconds_of, value_of
 from orchestrators.temporal.memo import Asked, Ended, asked_of, can_be_sent, ended_of, figures_of, members
 from orchestrators.temporal.names import ASKED, CANCELLED_BY_CALLER, ENDED, HANDED_BACK, LATE_FOR_CALLER, RUN, WAITING
 from orchestrators.temporal.problems import problem_of, run_terminated, unreadable
-from orchestrators.temporal.story import events_of
 from schemas.problem import Problem, ProblemError
+from schemas.run_problems import run_cancelled, run_not_found, run_timed_out
 from schemas.runs import RunEvent, RunRecord, RunState
 from schemas.times import iso_time
 

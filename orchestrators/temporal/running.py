@@ -11,16 +11,16 @@ import anyio
 import anyio.to_thread
 from pydantic import ValidationError
 
-from orchestrators.last_chance import LastChance
-from orchestrators.pool import EnginePool, Lane
-from orchestrators.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
+from orchestrators.durable.attempt_isolation import LastChance
+from orchestrators.engines.pool import EnginePool, Lane
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.event_log import Story
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
-from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.reading import look
-from orchestrators.temporal.story import Story
 from schemas.problem import NextStep, Problem, ProblemError
+from schemas.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrators.contract import SettingFault
-from orchestrators.setting_values import check_numbers
+from orchestrators.plugins.contract import SettingFault
+from orchestrators.plugins.setting_values import check_numbers
 
 ADDRESS = r"[^/\s]+:\d{1,5}"
 """What the address of a Temporal server looks like."""

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
-from orchestrators.contract import PluginContext
+from orchestrators.plugins.contract import PluginContext
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import VALIDATE
-from orchestrators.temporal.parcels import Parcels
-from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.problems import no_worker, problem_of, unreachable, unreadable
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest, ValidationVerdict

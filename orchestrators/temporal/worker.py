@@ -18,16 +18,16 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
-from orchestrators.contract import PluginContext
+from orchestrators.plugins.contract import PluginContext
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.event_log import Story
+from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import RUN, RUNS, VALIDATE, VALIDATION_ID
-from orchestrators.temporal.parcels import Parcels
-from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.problems import misconfigured, problem_of, unreadable
 from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
 from orchestrators.temporal.settings import BEATS_PER_TIMEOUT
-from orchestrators.temporal.story import Story
 from orchestrators.temporal.workflows import RunMethod, ValidateMethod
 from schemas.params import RUN_ID_PATTERN
 from schemas.problem import ProblemError

@@ -10,8 +10,8 @@ from typing import Any
 from rpc_server.commands.call_params import ArgumentError, params_of
 from rpc_server.commands.client import Client, Progress, ServerEnded
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
-from rpc_server.config import Flags, as_arguments, workspace_of
-from rpc_server.projects import project_root
+from rpc_server.settings.projects import project_root
+from rpc_server.settings.settings import Flags, as_arguments, workspace_of
 
 _DESCRIPTION = """\
 Starts a server, calls METHOD, prints the result as JSON on stdout and ends. Everything else goes to stderr."""

@@ -13,16 +13,16 @@ from typing import Literal
 import anyio
 from platformdirs import user_state_path
 
-from orchestrators.registries import Plugins
+from orchestrators.plugins.registries import Plugins
 from rpc_server import versions
+from rpc_server.bootstrap import open_services
 from rpc_server.commands.client import ServerEnded, call
 from rpc_server.commands.credentials import enabled_backends
-from rpc_server.config import Flags, Settings, as_arguments
-from rpc_server.documents import ConfigurationFault
-from rpc_server.exception_groups import first_of
-from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
-from rpc_server.state_folder import check_state
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.settings import Flags, Settings, as_arguments
+from rpc_server.settings.state_folder import check_state
+from rpc_server.wire.exception_groups import first_of
 from rpc_server.workspace.scan import ScanBounds, scan_methods
 from schemas.problem import ProblemError
 from schemas.runs import RunQuery
@@ -159,7 +159,7 @@ async def _readable(plugins: Plugins, mode: str) -> Finding:
 
 
 def _plugins(settings: Settings) -> Iterator[Finding]:
-    from orchestrators.discovery import discover
+    from orchestrators.plugins.discovery import discover
 
     discovery = discover(settings.disabled_plugins)
     for fault in discovery.faults:

@@ -6,9 +6,9 @@ from typing import Any
 
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.output import print_json, table
-from rpc_server.config import Settings, load_plugin_settings, load_settings
-from rpc_server.documents import Document, Key
 from rpc_server.redaction import masked_setting
+from rpc_server.settings.layers import Document, Key
+from rpc_server.settings.settings import Settings, load_plugin_settings, load_settings
 
 _DESCRIPTION = """\
 Shows every setting, its value and the file it comes from, lowest first of these layers, the last one winning:
@@ -55,7 +55,7 @@ def _rows(settings: Settings) -> Iterator[Row]:
 
 
 def _plugin_documents(settings: Settings) -> dict[str, Document]:
-    from orchestrators.discovery import discover
+    from orchestrators.plugins.discovery import discover
 
     origins = discover(settings.disabled_plugins).enabled
     return {

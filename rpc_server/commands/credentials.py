@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpc_server.documents import read_layer
+from rpc_server.settings.layers import read_layer
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
 

@@ -7,10 +7,10 @@ from rpc_server.commands.checks import Finding, examine, key_names
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.hosts import HOSTS, Launch, launch
 from rpc_server.commands.output import print_json
-from rpc_server.config import load_settings
 from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
-from rpc_server.shown_text import fit_line
+from rpc_server.settings.settings import load_settings
+from schemas.shown_text import fit_line
 
 _DESCRIPTION = """\
 Checks this machine: versions, settings, workspace, trust, plugins, an engine that really boots, which model backends

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from rpc_server.cli import EXIT_STATUSES
-from rpc_server.config import Flags
+from rpc_server.settings.settings import Flags
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

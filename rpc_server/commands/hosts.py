@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rpc_server.config import Flags, Settings, as_arguments
+from rpc_server.settings.settings import Flags, Settings, as_arguments
 
 _SERVER_NAME = "mthds"
 _NO_WORKSPACE = "/absolute/path/of/your/project"

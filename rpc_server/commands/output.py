@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rpc_server.json_text import utf_8
-from rpc_server.shown_text import escaped, fit_line, fit_text
+from rpc_server.wire.json_text import utf_8
+from schemas.shown_text import escaped, fit_line, fit_text
 
 
 def print_json(value: Any) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 import anyio
 
-from orchestrators.discovery import Discovery, PluginRow, discover
-from orchestrators.registries import FoundMode
+from orchestrators.plugins.discovery import Discovery, PluginRow, discover
+from orchestrators.plugins.registries import FoundMode
+from rpc_server.bootstrap import open_services
+from rpc_server.calls.mode_policy import KNOWN_PLUGINS
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.output import print_json, table
-from rpc_server.config import Settings, load_settings
-from rpc_server.modes import KNOWN_PLUGINS
-from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
+from rpc_server.settings.settings import Settings, load_settings
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\

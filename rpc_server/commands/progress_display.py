@@ -47,6 +47,6 @@ def _counts(params: Mapping[str, Any]) -> tuple[float, float | None]:
 
 
 def _message(params: Mapping[str, Any]) -> str:
-    from rpc_server.shown_text import fit_line
+    from schemas.shown_text import fit_line
 
     return fit_line(str(params.get("message") or ""))

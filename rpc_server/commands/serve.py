@@ -4,10 +4,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rpc_server.stdio import ProtocolFds, take_protocol_fds
+from rpc_server.wire.stdio import ProtocolFds, take_protocol_fds
 
 if TYPE_CHECKING:
-    from rpc_server.config import Flags
+    from rpc_server.settings.settings import Flags
 
 _DESCRIPTION = """\
 Speaks JSON-RPC 2.0 and MCP on stdin and stdout, one message a line or with Content-Length headers, whichever the
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> "tuple[Flags, int | None]":
     """The settings' flags, and the process that the server must not outlive."""
-    from rpc_server.config import Flags
+    from rpc_server.settings.settings import Flags
 
     if not arguments:
         # No parser for the usual case: it would cost a tenth of the time to the first answer.

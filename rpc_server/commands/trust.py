@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from rpc_server.commands.flags import parser
-from rpc_server.environment import user_home
-from rpc_server.trust import distrust, trust, trust_file, trusted_projects
+from rpc_server.settings.environment import user_home
+from rpc_server.settings.trust import distrust, trust, trust_file, trusted_projects
 
 _DESCRIPTION = """\
 A project may carry settings in its folder `.pipelex`: ours, and Pipelex's own, such as the address of a model service

@@ -7,16 +7,16 @@ import sys
 import anyio
 from anyio.abc import TaskGroup
 
+from rpc_server.bootstrap import open_services
+from rpc_server.calls.mode_policy import no_such_mode
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
-from rpc_server.config import Settings, load_settings
-from rpc_server.documents import ConfigurationFault
-from rpc_server.exception_groups import first_of
-from rpc_server.modes import no_such_mode
-from rpc_server.opening import open_services
 from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.settings import Settings, load_settings
 from rpc_server.signals import stop_on_signal
-from rpc_server.stdio import renew_standard_streams
+from rpc_server.wire.exception_groups import first_of
+from rpc_server.wire.stdio import renew_standard_streams
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\

@@ -1,7 +1,7 @@
 """What an argument may be, by its beginning: methods, pipes, runs."""
 
-from rpc_server.methods import runs
-from rpc_server.methods.services import Services
+from rpc_server.calls import runs
+from rpc_server.calls.services import Services
 from rpc_server.workspace.method_folders import MAX_TOML_BYTES
 from schemas.foreign_toml import BadToml, parse_toml
 from schemas.params import MethodParams, RunsListParams

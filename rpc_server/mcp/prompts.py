@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrators.features import Features, McpFault
-from rpc_server.errors import INVALID_PARAMS
+from orchestrators.plugins.mcp_features import Features, McpFault
 from rpc_server.mcp.completions import Completions
-from rpc_server.shown_text import fit_text
+from rpc_server.wire.errors import INVALID_PARAMS
+from schemas.shown_text import fit_text
 
 Json = dict[str, Any]
 

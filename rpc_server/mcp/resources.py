@@ -16,21 +16,21 @@ import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 
 from orchestrators.artifact_scope import artifact_scope
-from orchestrators.features import Features
-from rpc_server.json_text import encode
+from orchestrators.plugins.mcp_features import Features
+from rpc_server.calls import runs
+from rpc_server.calls.services import Services
 from rpc_server.mcp.completions import Completions
-from rpc_server.mcp.run_pictures import RunPictures
-from rpc_server.mcp.run_results import PAGE_URI
+from rpc_server.mcp.picture.run_pictures import RunPictures
 from rpc_server.mcp.run_uris import run_part, run_uri
-from rpc_server.methods import runs
-from rpc_server.methods.services import Services
-from rpc_server.shown_text import fit_line, fit_text
+from rpc_server.mcp.tools.run_results import PAGE_URI
+from rpc_server.wire.json_text import encode
 from rpc_server.workspace.file_threads import in_thread
 from rpc_server.workspace.held_folder import HeldFolder, Kind, OutOfTime, TooLarge, Unreadable
 from rpc_server.workspace.names import why_odd
 from schemas.params import RUN_ID_PATTERN, ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
+from schemas.shown_text import fit_line, fit_text
 from schemas.validation import ValidationVerdict
 
 T = TypeVar("T")
@@ -270,7 +270,7 @@ class FixedResources(Features):
 
     async def read_resource(self, uri: str) -> list[Json] | None:
         if uri == PAGE_URI:
-            from rpc_server.mcp.app import page
+            from rpc_server.mcp.picture.app import page
 
             meta = {"ui": {"csp": {"connectDomains": [], "resourceDomains": []}, "prefersBorder": True}}
             text = await anyio.to_thread.run_sync(page)

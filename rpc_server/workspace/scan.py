@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from rpc_server.config import WorkspaceSettings
+from rpc_server.settings.settings import WorkspaceSettings
 from rpc_server.workspace.held_folder import FileState, HeldFolder, Kind, TooLarge, Unreadable
 from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, MANIFEST_NAME, MAX_TOML_BYTES
 from rpc_server.workspace.names import shown, why_odd

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from rpc_server.commands.input_files import holds_file, inlined
-from rpc_server.config import Settings, WorkspaceSettings
-from rpc_server.environment import user_home
-from rpc_server.projects import project_root
+from rpc_server.settings.environment import user_home
+from rpc_server.settings.projects import project_root
+from rpc_server.settings.settings import Settings, WorkspaceSettings
 from rpc_server.workspace.dependencies import Store, addresses_in, find_packages, stores_for
 from rpc_server.workspace.file_threads import in_thread, too_slow
 from rpc_server.workspace.held_folder import OutOfTime
+from rpc_server.workspace.input_files import holds_file, inlined
 from rpc_server.workspace.method_folders import TreeBounds, file_entry
 from rpc_server.workspace.paths import FileReader, Root
 from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, scan_methods

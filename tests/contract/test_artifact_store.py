@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrators.artifact_store import ArtifactStore
+from orchestrators.durable.artifact_store import ArtifactStore
 from schemas.problem import ProblemError
 
 NOBODY = 65534

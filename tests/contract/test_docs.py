@@ -18,20 +18,21 @@ from mthds.protocol.problem.models import RetryVerdict, StepKind
 from pipelex.errors.error_codes import error_code_spec, parse_error_code
 
 from orchestrators.temporal.settings import MOST_INLINE_BYTES
-from rpc_server import errors, versions
+from rpc_server import versions
+from rpc_server.calls.services import Services
+from rpc_server.calls.table import wire_methods
 from rpc_server.cli import COMMANDS, EXIT_STATUSES
 from rpc_server.commands.hosts import HOSTS
-from rpc_server.dispatch import MethodSpec
-from rpc_server.mcp import revisions
-from rpc_server.mcp.face import McpFace
 from rpc_server.mcp.prompts import PROMPTS
+from rpc_server.mcp.protocol import revisions
+from rpc_server.mcp.protocol.endpoint import McpFace
 from rpc_server.mcp.resources import TEMPLATES
-from rpc_server.mcp.run_results import PAGE_URI
-from rpc_server.mcp.tool_specs import TOOLS
-from rpc_server.methods.services import Services
-from rpc_server.methods.table import wire_methods
-from rpc_server.peer import Peer
+from rpc_server.mcp.tools.run_results import PAGE_URI
+from rpc_server.mcp.tools.tool_specs import TOOLS
 from rpc_server.redaction import Redactor
+from rpc_server.wire import errors
+from rpc_server.wire.dispatch import MethodSpec
+from rpc_server.wire.peer import Peer
 from schemas import problem, results, runs
 from tests.support.cli import run_cli
 from tests.support.client import ROOT, RpcClient

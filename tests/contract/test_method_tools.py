@@ -11,15 +11,15 @@ import anyio
 import jsonschema
 import pytest
 
-from orchestrators.features import Exchange
-from orchestrators.pool import EnginePool, PoolSettings
-from rpc_server.config import Flags, Settings, load_settings
-from rpc_server.mcp.arguments import example_of
-from rpc_server.mcp.method_index import IndexLimits, MethodIndex, signatures_of
-from rpc_server.mcp.method_roots import method_roots
-from rpc_server.mcp.method_tools import MethodTools
-from rpc_server.mcp.portable import portable_input, portable_output
-from rpc_server.mcp.signature_cache import SignatureCache
+from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.plugins.mcp_features import Exchange
+from rpc_server.mcp.tools.arguments import example_of
+from rpc_server.mcp.tools.method_index import IndexLimits, MethodIndex, signatures_of
+from rpc_server.mcp.tools.method_roots import method_roots
+from rpc_server.mcp.tools.method_tools import MethodTools
+from rpc_server.mcp.tools.signature_cache import SignatureCache
+from rpc_server.mcp.tools.tool_schemas import portable_input, portable_output
+from rpc_server.settings.settings import Flags, Settings, load_settings
 from rpc_server.workspace.scan import ScanBounds
 from rpc_server.workspace.workspace import Workspace
 from schemas.method_source import MethodSource

@@ -23,19 +23,19 @@ from temporalio.service import RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
-from orchestrators.discovery import load_plugins
-from orchestrators.pool import EnginePool, PoolSettings
-from orchestrators.registries import Plugins
-from orchestrators.temporal import endings
+from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.plugins.discovery import load_plugins
+from orchestrators.plugins.registries import Plugins
+from orchestrators.temporal import completion_waits
+from orchestrators.temporal.completion_waits import Endings
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.endings import Endings
-from orchestrators.temporal.library import RUNTIME
+from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import ASKED, RUN, RUNS
 from orchestrators.temporal.orchestrator import TemporalOrchestrator
-from orchestrators.temporal.presence import any_worker
+from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.validator import TemporalValidator
-from rpc_server.errors import to_rpc_error
+from rpc_server.wire.errors import to_rpc_error
 from schemas.method_source import MethodSource
 from schemas.problem import NextStep, Problem
 from schemas.runs import RunQuery, RunRecord, RunRequest, RunState
@@ -540,8 +540,8 @@ class TestRuns:
 
         # A server that answers each long poll at once, and a client that is as impatient.
         monkeypatch.setattr("tests.support.temporal.BINARY", with_short_polls(tmp_path))
-        monkeypatch.setattr(endings, "PATIENCE_S", 1.0)
-        monkeypatch.setattr(endings, "_POLL_S", 2.0)
+        monkeypatch.setattr(completion_waits, "PATIENCE_S", 1.0)
+        monkeypatch.setattr(completion_waits, "_POLL_S", 2.0)
         monkeypatch.setattr(Endings, "_poll", counted)
         with temporal_server(tmp_path) as server:
             orchestrator = scene.orchestrator(address=server.address)

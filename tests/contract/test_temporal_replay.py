@@ -10,8 +10,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
-from orchestrators.temporal.library import RUNTIME
 from orchestrators.temporal.names import RUN
+from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.workflows import RunMethod, ValidateMethod
 
 pytestmark = pytest.mark.anyio

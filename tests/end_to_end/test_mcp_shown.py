@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server.shown_text import fit
+from schemas.shown_text import fit
 from tests.support.bundles import python_method
 from tests.support.mcp_client import McpClient, serve_mcp
 

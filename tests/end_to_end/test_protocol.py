@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server.framing import Framing, frame
+from rpc_server.wire.framing import Framing, frame
 from tests.support.client import RpcClient
 from tests.support.ledgers import until
 from tests.support.wire_server import wire_server

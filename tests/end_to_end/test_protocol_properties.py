@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rpc_server.connection import Limits, serve_connection
-from rpc_server.dispatch import Dispatcher, method_table
-from rpc_server.framing import Framing, frame
 from rpc_server.redaction import Redactor
-from rpc_server.stdio import ProtocolFds
-from rpc_server.streams import open_streams
+from rpc_server.wire.connection import Limits, serve_connection
+from rpc_server.wire.dispatch import Dispatcher, method_table
+from rpc_server.wire.framing import Framing, frame
+from rpc_server.wire.stdio import ProtocolFds
+from rpc_server.wire.streams import open_streams
 from tests.support.client import RpcClient
 from tests.support.server import Events, specs
 from tests.support.wire_server import wire_server

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import anyio
 
-from rpc_server.config import Flags, load_settings
+from rpc_server.settings.settings import Flags, load_settings
 from rpc_server.workspace.scan import ScanBounds, ScanMemory
 from rpc_server.workspace.workspace import Workspace
 from schemas.params import MethodParams

@@ -13,7 +13,7 @@ import anyio
 import psutil
 import pytest
 
-from orchestrators.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool, PoolSettings
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunRequest
@@ -232,7 +232,7 @@ def owner(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     script = f"""
 import asyncio, os, time
 from pathlib import Path
-from orchestrators.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool, PoolSettings
 from schemas.runs import RunRequest
 from tests.support.bundles import python_method
 

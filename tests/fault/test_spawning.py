@@ -9,9 +9,9 @@ import anyio
 import psutil
 import pytest
 
-from orchestrators.dbos.keeper import WorkerKeeper
+from orchestrators.dbos.supervisor import WorkerKeeper
 from orchestrators.engine.options import EngineOptions
-from orchestrators.engine_process import EngineProcess
+from orchestrators.engines.engine_process import EngineProcess
 
 Spawn = Callable[[Path], Awaitable[None]]
 

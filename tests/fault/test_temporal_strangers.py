@@ -23,9 +23,9 @@ from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
-from orchestrators.temporal.library import RUNTIME
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import ASKED, RUN
+from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.workflows import RunMethod
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest

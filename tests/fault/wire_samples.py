@@ -10,9 +10,9 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from rpc_server.mcp.face import McpFace
-from rpc_server.peer import Peer
+from rpc_server.mcp.protocol.endpoint import McpFace
 from rpc_server.redaction import Redactor
+from rpc_server.wire.peer import Peer
 from tests.support.bundles import GREETING, SEQUENCE
 from tests.support.client import ROOT
 from tests.support.mcp_client import TAKES_TASKS, envelope

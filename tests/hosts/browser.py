@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpc_server.mcp.app import page as page_html
+from rpc_server.mcp.picture.app import page as page_html
 from tests.support.node import node_command
 
 PICTURE_KEY = "mthds-rpc/picture"

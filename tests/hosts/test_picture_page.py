@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rpc_server.mcp.app import page as page_html
-from rpc_server.mcp.picture import picture_of
+from rpc_server.mcp.picture.app import page as page_html
+from rpc_server.mcp.picture.drawing import picture_of
 from schemas.runs import RunEvent
 from tests.hosts.browser import Browser
 from tests.hosts.browser_methods import chain, mixed
@@ -464,7 +464,7 @@ def test_the_page_ends_when_the_host_asks_it_to(browser: Browser) -> None:
 
 
 def test_the_library_comes_with_its_licence() -> None:
-    vendor = Path(__file__).parents[2] / "rpc_server/mcp/app/vendor"
+    vendor = Path(__file__).parents[2] / "rpc_server/mcp/picture/app/vendor"
 
     assert "Permission is hereby granted" in (vendor / "dagre.LICENSE").read_text()
     assert "3.1.3" in (vendor / "README.md").read_text()

@@ -17,10 +17,10 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from orchestrators.contract import Orchestrator, PluginContext, RunLedger
 from orchestrators.dbos.orchestrator import open_orchestrator
 from orchestrators.direct.orchestrator import DirectOrchestrator
-from orchestrators.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.plugins.contract import Orchestrator, PluginContext, RunLedger
 from orchestrators.temporal.orchestrator import TemporalOrchestrator
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError

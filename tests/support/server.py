@@ -1,6 +1,6 @@
 """A small server over the real wire: its methods do what a test tells them to. Run as a module."""
 
-from rpc_server.stdio import take_protocol_fds
+from rpc_server.wire.stdio import take_protocol_fds
 
 if __name__ == "__main__":
     FDS = take_protocol_fds()
@@ -14,11 +14,11 @@ from typing import Any
 import anyio
 from pydantic import ConfigDict, Field
 
-from rpc_server.connection import Limits, serve_connection
-from rpc_server.dispatch import Call, Dispatcher, MethodSpec, method_table
 from rpc_server.redaction import Redactor
 from rpc_server.signals import stop_on_signal, stop_when_orphaned
-from rpc_server.streams import open_streams
+from rpc_server.wire.connection import Limits, serve_connection
+from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.wire.streams import open_streams
 from schemas.params import WireParams
 from schemas.problem import problem_error
 from schemas.runs import RunEvent

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpc_server.config import Flags, Settings, load_settings
+from rpc_server.settings.settings import Flags, Settings, load_settings
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import anyio.lowlevel
 import pytest
 
 from rpc_server.background import Background
-from rpc_server.documents import ConfigurationFault
 from rpc_server.redaction import Redactor
 from rpc_server.server import LateServices
+from rpc_server.settings.layers import ConfigurationFault
 from tests.support.settings import Machine
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ async def test_a_task_in_the_background_is_cancelled_with_its_group() -> None:
 async def test_services_that_cannot_be_opened_are_an_error_of_each_call_that_needs_them(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("rpc_server.opening.load_plugins", _raising(RuntimeError("a bug of a plugin")))
+    monkeypatch.setattr("rpc_server.bootstrap.load_plugins", _raising(RuntimeError("a bug of a plugin")))
     late = LateServices(machine.load(), Redactor({}))
 
     await late.keep()
@@ -73,7 +73,7 @@ async def test_a_configuration_fault_ends_the_server_also_when_it_comes_in_a_gro
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = ExceptionGroup("of a task group", [ConfigurationFault("rpc.toml", "cannot be used")])
-    monkeypatch.setattr("rpc_server.opening.load_plugins", _raising(fault))
+    monkeypatch.setattr("rpc_server.bootstrap.load_plugins", _raising(fault))
 
     with pytest.raises(ExceptionGroup):
         await LateServices(machine.load(), Redactor({})).keep()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rpc_server.config import Flags, load_plugin_settings
-from rpc_server.documents import ConfigurationFault
-from rpc_server.trust import trust
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.settings import Flags, load_plugin_settings
+from rpc_server.settings.trust import trust
 from tests.support.settings import Machine
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rpc_server.config import Flags, workspace_of
-from rpc_server.documents import ConfigurationFault
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.settings import Flags, workspace_of
 from tests.support.settings import Machine
 
 

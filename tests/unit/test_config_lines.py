@@ -8,7 +8,7 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc_server.documents import line_of
+from rpc_server.settings.layers import line_of
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=8)
 VALUES = st.recursive(

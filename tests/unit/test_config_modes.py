@@ -2,8 +2,8 @@
 
 import pytest
 
-from rpc_server.config import Flags, Settings
-from rpc_server.modes import resolve_orchestration_mode, resolve_start_mode
+from rpc_server.calls.mode_policy import resolve_orchestration_mode, resolve_start_mode
+from rpc_server.settings.settings import Flags, Settings
 from schemas.problem import Problem, ProblemError
 from tests.support.settings import Machine
 

@@ -9,12 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrators.features import McpFault
-from rpc_server.connection import Limits, serve_connection
-from rpc_server.dispatch import Call, Dispatcher, MethodSpec, method_table
+from orchestrators.plugins.mcp_features import McpFault
 from rpc_server.redaction import Redactor
-from rpc_server.stdio import ProtocolFds
-from rpc_server.streams import open_streams
+from rpc_server.wire.connection import Limits, serve_connection
+from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.wire.stdio import ProtocolFds
+from rpc_server.wire.streams import open_streams
 from schemas.params import WireParams
 from schemas.problem import problem_error
 from schemas.runs import RunEvent

@@ -13,7 +13,7 @@ from orchestrators.dbos import reading, transitions
 from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.running import Runner
-from orchestrators.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool, PoolSettings
 from schemas.canonical import request_digest
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest, RunState

@@ -8,9 +8,9 @@ import pytest
 import tomli
 
 from orchestrators import dbos
-from orchestrators.contract import SettingFault
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.settings import DbosSettings, resolved_url, sqlite_file
+from orchestrators.plugins.contract import SettingFault
 from schemas.problem import ProblemError
 
 SHIPPED = tomli.loads(Path(dbos.__file__).with_name("rpc_dbos.toml").read_text(encoding="utf-8"))

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from orchestrators import deadlines
-from orchestrators.deadlines import patience_s
+from orchestrators.durable import deadlines
+from orchestrators.durable.deadlines import patience_s
 
 BEGAN = 1_700_000_000.0
 GRACE = deadlines._GRACE_S

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrators.contract import PluginContext, PluginFault
-from orchestrators.discovery import Discovery, PluginRow, discover, load_plugins
-from orchestrators.registrar import PluginOrigin
+from orchestrators.plugins.contract import PluginContext, PluginFault
+from orchestrators.plugins.discovery import Discovery, PluginRow, discover, load_plugins
+from orchestrators.plugins.registrar import PluginOrigin
 from tests.support.packages import PACKAGES, build_wheel, write_project
 
 GROUP = "mthds_rpc.plugins"

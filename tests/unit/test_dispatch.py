@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from rpc_server import errors
-from rpc_server.dispatch import Call, Dispatcher, MethodSpec, MethodTable, method_table
-from rpc_server.messages import Params, Request
+from rpc_server.wire import errors
+from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, MethodTable, method_table
+from rpc_server.wire.messages import Params, Request
 from schemas.params import RunRef
 from schemas.problem import ProblemError, problem_error
 
@@ -212,9 +212,9 @@ def test_two_methods_cannot_have_one_name() -> None:
 def test_a_first_answer_needs_neither_jsonschema_nor_pydantic() -> None:
     code = """
 import sys
-from rpc_server.connection import serve_connection
-from rpc_server.dispatch import Call, Dispatcher, MethodSpec, method_table
-from rpc_server.messages import Request
+from rpc_server.wire.connection import serve_connection
+from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.wire.messages import Request
 from rpc_server.signals import stop_on_signal
 dispatcher = Dispatcher(method_table([MethodSpec("m", None, lambda call, params: 1, "", {})]))
 assert dispatcher.answer_now(Request("m", None, 1, False), Call(1, "m"))["result"] == 1

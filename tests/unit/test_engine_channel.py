@@ -8,8 +8,8 @@ import pytest
 
 from orchestrators.engine.channel import BrokenChannel, FrameReader, decode, encode
 from orchestrators.engine.marks import JobMarks, begun_jobs, withdraw
-from orchestrators.engine_memory import resident_by_session
-from orchestrators.pulse import BEAT_S, Pulse
+from orchestrators.engines.engine_memory import resident_by_session
+from orchestrators.engines.pulse import BEAT_S, Pulse
 
 
 def test_frames_that_come_in_pieces_are_put_together() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrators.engine.channel import encode
 from orchestrators.engine.options import EngineOptions
-from orchestrators.engine_process import EngineProcess, Job
+from orchestrators.engines.engine_process import EngineProcess, Job
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server import errors
+from rpc_server.wire import errors
 from schemas.problem import Problem, ProblemError, problem_error
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from rpc_server.framing import BOM, Decoder, FaultKind, Frame, Framing, FramingFault, frame
+from rpc_server.wire.framing import BOM, Decoder, FaultKind, Frame, Framing, FramingFault, frame
 
 LIMIT = 1000
 

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc_server.framing import BOM, Decoder, Frame, Framing, frame
-from rpc_server.json_text import encode
+from rpc_server.wire.framing import BOM, Decoder, Frame, Framing, frame
+from rpc_server.wire.json_text import encode
 
 LIMIT = 200
 

@@ -11,8 +11,8 @@ import pytest
 PATIENCE_S = 120
 
 READING = """
-from rpc_server.framing import Decoder, Framing, FramingFault, frame
-from rpc_server.json_text import JsonFault, parse
+from rpc_server.wire.framing import Decoder, Framing, FramingFault, frame
+from rpc_server.wire.json_text import JsonFault, parse
 
 SIZE = 512 * 1024
 DEEP = b"[" * 129
@@ -47,8 +47,8 @@ for body in bodies:
 """
 
 HEADS = """
-from rpc_server.framing import HEAD_BYTES
-from rpc_server.messages import id_in_head
+from rpc_server.wire.framing import HEAD_BYTES
+from rpc_server.wire.messages import id_in_head
 
 for part in (b'"', b'"\\\\\\\\', b'\\\\"', b"{", b"[", b":", b",", b'"id":', b" ", b"1", b'{"id":1,'):
     for head in (b"", b"{", b'{"'):
@@ -65,7 +65,7 @@ SIZE = 100_000
 # These are only ever matched at a given place.
 MATCHED = {'_URL', '_TOKEN'}
 NAMES = [name for _, name, _ in pkgutil.walk_packages(rpc_server.__path__, "rpc_server.")
-    if name != "rpc_server.jsonrpc_core"]
+    if name != "rpc_server.wire.jsonrpc_core"]
 MODULES = [import_module(name) for name in NAMES]
 FOUND = [pair for module in MODULES for pair in vars(module).items()]
 PATTERNS = [(name, value) for name, value in FOUND if isinstance(value, re.Pattern)]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc_server.json_text import JsonFault, encode, parse
+from rpc_server.wire.json_text import JsonFault, encode, parse
 
 
 @pytest.mark.parametrize(

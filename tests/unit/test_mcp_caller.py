@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrators.features import McpFault
-from rpc_server.mcp.caller import Session, is_modern, legacy_caller, modern_caller
+from orchestrators.plugins.mcp_features import McpFault
+from rpc_server.mcp.protocol.caller import Session, is_modern, legacy_caller, modern_caller
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrators.features import Features, McpFault
-from rpc_server.mcp.catalog import Catalog
+from orchestrators.plugins.mcp_features import Features, McpFault
+from rpc_server.mcp.protocol.catalog import Catalog
 
 pytestmark = pytest.mark.anyio
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from rpc_server.dispatch import Call
-from rpc_server.mcp.caller import Caller
-from rpc_server.mcp.exchange import ServedExchange, exchange_of
-from rpc_server.mcp.run_progress import RunProgress
+from rpc_server.mcp.protocol.caller import Caller
+from rpc_server.mcp.protocol.request import ServedExchange, exchange_of
+from rpc_server.mcp.tools.run_progress import RunProgress
+from rpc_server.wire.dispatch import Call
 from schemas.runs import RunEvent
 
 Sent = list[tuple[str, dict[str, Any]]]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrators.features import McpFault
-from rpc_server.mcp.paging import page
+from orchestrators.plugins.mcp_features import McpFault
+from rpc_server.mcp.protocol.paging import page
 
 
 def test_a_short_list_is_one_page() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rpc_server.mcp.tasks import has_ended, legacy_task, modern_task
+from rpc_server.mcp.protocol.tasks import has_ended, legacy_task, modern_task
 
 RECORD = {"pipeline_run_id": "r", "state": "RUNNING", "created_at": "2026-01-01T10:00:00+00:00"}
 

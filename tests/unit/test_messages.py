@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server.messages import NotARequest, Request, id_in_head, read_request
+from rpc_server.wire.messages import NotARequest, Request, id_in_head, read_request
 
 
 @pytest.mark.parametrize("id_", ["1", "", 1, 0, -1, 10**300, 1.5, None])

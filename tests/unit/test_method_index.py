@@ -10,10 +10,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from rpc_server.config import Settings
-from rpc_server.mcp.method_index import IndexedMethod, IndexLimits, MethodIndex
-from rpc_server.mcp.method_roots import method_roots
-from rpc_server.mcp.signature_cache import SignatureCache
+from rpc_server.mcp.tools.method_index import IndexedMethod, IndexLimits, MethodIndex
+from rpc_server.mcp.tools.method_roots import method_roots
+from rpc_server.mcp.tools.signature_cache import SignatureCache
+from rpc_server.settings.settings import Settings
 from rpc_server.workspace.scan import ScanBounds
 from rpc_server.workspace.workspace import Workspace
 from schemas.method_source import MethodSource
@@ -282,7 +282,7 @@ async def test_a_method_is_back_once_it_is_mended(bench: Bench) -> None:
 async def test_an_engine_that_fails_is_asked_again_later_about_the_same_content(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rpc_server.mcp.method_index._RETRY_S", 0.0)
+    monkeypatch.setattr("rpc_server.mcp.tools.method_index._RETRY_S", 0.0)
     bench.teller.problem = refusal("run.lost")
     bench.write("a.mthds")
     async with bench.index() as index:
@@ -296,7 +296,7 @@ async def test_an_engine_that_fails_again_and_again_is_asked_less_and_less_often
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("rpc_server.mcp.method_index.time", clock)
+    monkeypatch.setattr("rpc_server.mcp.tools.method_index.time", clock)
     bench.teller.problem = refusal("runtime.unavailable")
     bench.write("a.mthds")
     asked = []

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from rpc_server.mcp.arguments import example_of, fitted
-from rpc_server.mcp.method_index import IndexedMethod
-from rpc_server.mcp.method_roots import MethodRoot
-from rpc_server.mcp.method_tools import definition_of, inputs_of
-from rpc_server.mcp.portable import portable_input, portable_output
+from rpc_server.mcp.tools.arguments import example_of, fitted
+from rpc_server.mcp.tools.method_index import IndexedMethod
+from rpc_server.mcp.tools.method_roots import MethodRoot
+from rpc_server.mcp.tools.method_tools import definition_of, inputs_of
+from rpc_server.mcp.tools.tool_schemas import portable_input, portable_output
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import Problem, ProblemError
 from schemas.results import MethodSignature

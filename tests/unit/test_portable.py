@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc_server.mcp.portable import (
+from rpc_server.mcp.tools.tool_schemas import (
     MAX_BYTES,
     Inexpressible,
     legal_name,

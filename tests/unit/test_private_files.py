@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrators.artifact_store import ArtifactStore
+from orchestrators.durable.artifact_store import ArtifactStore
 from orchestrators.private_files import NotPrivate, check_private, make_private, private_folder
-from rpc_server import trust
-from rpc_server.documents import ConfigurationFault
-from rpc_server.mcp.signature_cache import SignatureCache
-from rpc_server.state_folder import check_state
+from rpc_server.mcp.tools.signature_cache import SignatureCache
+from rpc_server.settings import trust
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.state_folder import check_state
 from schemas.results import MethodSignature
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

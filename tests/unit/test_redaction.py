@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrators import engine_output
-from orchestrators.engine_output import EngineOutput
+from orchestrators.engines import engine_output
+from orchestrators.engines.engine_output import EngineOutput
 from rpc_server.redaction import MASK, RedactingFormatter, Redactor, masked_setting
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrators.contract import PluginContext, PluginFault
-from orchestrators.registrar import PluginOrigin, Registrar, Registrations
+from orchestrators.plugins.contract import PluginContext, PluginFault
+from orchestrators.plugins.registrar import PluginOrigin, Registrar, Registrations
 from schemas.problem import NextStep, Problem
 
 FIRST = PluginOrigin("first", "dist-one", "1.0")

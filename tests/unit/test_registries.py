@@ -10,10 +10,10 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from orchestrators import registries
-from orchestrators.contract import FoundToken, PluginContext
-from orchestrators.registrar import PluginOrigin, Registrar, Registrations
-from orchestrators.registries import Plugins
+from orchestrators.plugins import registries
+from orchestrators.plugins.contract import FoundToken, PluginContext
+from orchestrators.plugins.registrar import PluginOrigin, Registrar, Registrations
+from orchestrators.plugins.registries import Plugins
 from schemas.problem import NextStep, Problem, ProblemError, problem_error
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rpc_server.mcp.picture import picture_of
+from rpc_server.mcp.picture.drawing import picture_of
 from schemas.params import RunsListParams
 from schemas.runs import RunEvent, RunRecord, RunState
 from schemas.times import iso_time

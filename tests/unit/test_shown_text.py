@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rpc_server.shown_text import escaped, fit, fit_line, fit_text, is_fit
+from schemas.shown_text import escaped, fit, fit_line, fit_text, is_fit
 
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # They are seen: numbers and signs of Arabic, Syriac, Kaithi and Egyptian, and shorthand, that surround what follows.

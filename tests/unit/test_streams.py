@@ -7,7 +7,15 @@ from pathlib import Path
 import anyio
 import pytest
 
-from rpc_server.streams import InputStream, OutputStream, _Descriptor, _File, _NonBlocking, _open_anew, _Socket
+from rpc_server.wire.streams import (
+    InputStream,
+    OutputStream,
+    _Descriptor,
+    _File,
+    _NonBlocking,
+    _open_anew,
+    _Socket,
+)
 
 pytestmark = pytest.mark.anyio
 

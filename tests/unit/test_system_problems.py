@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from orchestrators.system_problems import system_problem
-from rpc_server.errors import to_rpc_error
+from rpc_server.wire.errors import to_rpc_error
+from schemas.system_problems import system_problem
 
 
 @pytest.mark.parametrize(

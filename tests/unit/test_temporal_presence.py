@@ -5,7 +5,7 @@ from temporalio.api.enums.v1 import WorkerStatus
 from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.worker.v1 import WorkerHeartbeat
 
-from orchestrators.temporal.presence import _asks_for_work, _is_working
+from orchestrators.temporal.liveness import _asks_for_work, _is_working
 
 NOW = 1_700_000_000.0
 RUNNING = WorkerStatus.WORKER_STATUS_RUNNING

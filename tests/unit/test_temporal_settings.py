@@ -8,9 +8,9 @@ import pytest
 import tomli
 
 from orchestrators import temporal
-from orchestrators.contract import PluginContext, SettingFault
+from orchestrators.plugins.contract import PluginContext, SettingFault
 from orchestrators.temporal.connection import Connection, connect_options
-from orchestrators.temporal.parcels import Parcels
+from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.settings import MOST_INLINE_BYTES, TemporalSettings
 from schemas.problem import ProblemError
 from tests.unit.test_registries import ORIGIN, context_of

@@ -12,7 +12,7 @@ from tests.support.temporal import temporal_server
 ASKING = """
 import asyncio, logging, os, socket, sys
 from temporalio.client import Client
-from orchestrators.temporal.library import RUNTIME
+from orchestrators.temporal.sdk_runtime import RUNTIME
 
 logging.basicConfig(stream=sys.stderr)
 

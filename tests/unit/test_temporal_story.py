@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from orchestrators.temporal.story import Story, events_of
+from orchestrators.temporal.event_log import Story, events_of
 from schemas.problem import NextStep, Problem
 from schemas.runs import RunEvent
 

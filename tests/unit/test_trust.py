@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rpc_server.config import Flags
-from rpc_server.documents import ConfigurationFault
-from rpc_server.projects import find_project
-from rpc_server.trust import distrust, is_trusted, trust, trust_file, trusted_projects
+from rpc_server.settings.layers import ConfigurationFault
+from rpc_server.settings.projects import find_project
+from rpc_server.settings.settings import Flags
+from rpc_server.settings.trust import distrust, is_trusted, trust, trust_file, trusted_projects
 from tests.support.settings import Machine
 
 

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from rpc_server.workers import Workers
+from rpc_server.wire.task_pool import Workers
 
 pytestmark = pytest.mark.anyio
 

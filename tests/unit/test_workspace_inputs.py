@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server.config import Flags
+from rpc_server.settings.settings import Flags
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError
 from tests.support.settings import Machine

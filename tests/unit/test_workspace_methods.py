@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server.config import Flags
+from rpc_server.settings.settings import Flags
 from rpc_server.workspace.dependencies import addresses_in
 from rpc_server.workspace.method_folders import entry_pipe
 from rpc_server.workspace.workspace import Workspace

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rpc_server.config import Flags
+from rpc_server.settings.settings import Flags
 from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, scan_methods
 from rpc_server.workspace.workspace import Workspace
 from schemas.problem import ProblemError

@@ -17,9 +17,9 @@ from pathlib import Path
 import anyio
 from temporalio.client import Client
 
-from orchestrators.pool import EnginePool
-from orchestrators.temporal.library import RUNTIME
+from orchestrators.engines.pool import EnginePool
 from orchestrators.temporal.orchestrator import TemporalOrchestrator
+from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.validator import TemporalValidator
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest

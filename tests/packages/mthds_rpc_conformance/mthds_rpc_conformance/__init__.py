@@ -1,7 +1,7 @@
 """A plugin that offers what the scenarios of the MCP conformance suite expect of a server under test."""
 
-from orchestrators.features import Features
-from orchestrators.registrar import Registrar
+from orchestrators.plugins.mcp_features import Features
+from orchestrators.plugins.registrar import Registrar
 
 
 class ConformancePlugin:

@@ -6,7 +6,7 @@ from typing import Any
 from mthds_rpc_conformance import prompts, resources
 from mthds_rpc_conformance.contents import text
 from mthds_rpc_conformance.tools import NO_ARGUMENTS, TOOLS
-from orchestrators.features import Exchange, Features, Kind, McpFault
+from orchestrators.plugins.mcp_features import Exchange, Features, Kind, McpFault
 
 INVALID_PARAMS = -32602
 CHANGERS: dict[str, Kind] = {"test_trigger_tool_change": "tools", "test_trigger_prompt_change": "prompts"}

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 
 from mthds_rpc_conformance.contents import AUDIO, IMAGE, embedded, text
-from orchestrators.features import Exchange, McpFault
+from orchestrators.plugins.mcp_features import Exchange, McpFault
 
 MISSING_CAPABILITY = -32021
 PAUSE_S = 0.05

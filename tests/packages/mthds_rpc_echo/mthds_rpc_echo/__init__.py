@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orchestrators.contract import BundleValidator, Orchestrator, PluginContext
-from orchestrators.registrar import Registrar
+from orchestrators.plugins.contract import BundleValidator, Orchestrator, PluginContext
+from orchestrators.plugins.registrar import Registrar
 from schemas.problem import NextStep, Problem
 
 MODE = "echo"

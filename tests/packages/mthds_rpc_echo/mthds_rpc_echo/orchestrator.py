@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from orchestrators.contract import EventSink, RunLedger
+from orchestrators.plugins.contract import EventSink, RunLedger
 from schemas.problem import problem_error
 from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, RunResult, RunState, StartAck
 from schemas.times import iso_time

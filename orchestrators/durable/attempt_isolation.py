@@ -1,0 +1,36 @@
+"""Which engine the attempts of a run get, in a worker whose runs survive their engines.
+
+Whose fault it was that an engine ended, nobody knows. The last attempt has an engine of its own, so that a method which
+ends engines cannot have its neighbours given up; few such engines are kept at once.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from orchestrators.engines.pool import SHARED, EnginePool, Lane
+
+_ALONE = 2
+
+
+class LastChance:
+    """Chooses for one worker. `max_attempts` is how often a run is begun at the most."""
+
+    def __init__(self, pool: EnginePool, max_attempts: int) -> None:
+        self._pool = pool
+        self._max_attempts = max_attempts
+        self._alone = anyio.Semaphore(_ALONE)
+
+    @asynccontextmanager
+    async def engine(self, run_id: str, lost_attempt: int) -> AsyncIterator[Lane]:
+        """Where the attempt after `lost_attempt` runs; 0 for the first."""
+        if lost_attempt == 0 or lost_attempt + 1 < self._max_attempts:
+            yield SHARED
+            return
+        lane = Lane(key=f"alone:{run_id}", max_engines=1)
+        async with self._alone:
+            try:
+                yield lane
+            finally:
+                self._pool.end_lane(lane)

@@ -1,0 +1,54 @@
+"""Putting the late half of the MCP face together, at the first request that needs it."""
+
+from rpc_server.calls.services import Services
+from rpc_server.mcp.completions import Completions
+from rpc_server.mcp.picture.run_pictures import RunPictures
+from rpc_server.mcp.prompts import Prompts
+from rpc_server.mcp.protocol.caller import Session
+from rpc_server.mcp.protocol.catalog import Catalog, listed
+from rpc_server.mcp.protocol.server import Failures, McpServer
+from rpc_server.mcp.protocol.subscriptions import Subscriptions
+from rpc_server.mcp.protocol.task_requests import TaskMethods
+from rpc_server.mcp.resources import FixedResources, MethodResources, RunResources
+from rpc_server.mcp.tools.builtin_tools import RunTools
+from rpc_server.mcp.tools.method_tools import open_method_tools
+from rpc_server.mcp.tools.run_calls import McpRuns
+from rpc_server.mcp.tools.run_results import RunResults
+from rpc_server.mcp.tools.tool_specs import TOOLS
+from rpc_server.redaction import Redactor
+from rpc_server.wire.errors import ErrorMapping
+from rpc_server.wire.peer import Peer
+
+
+async def open_mcp(
+    services: Services, session: Session, peer: Peer, redactor: Redactor, mapping: ErrorMapping
+) -> McpServer:
+    """The server of one peer. It lives as long as `services`, whose background it uses."""
+    settings = services.settings.mcp
+    pictures = RunPictures(services)
+    results = RunResults(settings.inline_bytes, pictures)
+    failures = Failures(mapping, redactor, settings.inline_bytes)
+    tasks = TaskMethods(services, results, failures)
+    subscriptions = Subscriptions(services, session, peer, tasks.detailed)
+    completions = Completions(services)
+    runs = McpRuns(services, results, peer)
+    run_tools = RunTools(services, runs, results)
+    plugged = services.plugins.features()
+    theirs = [tool["name"] for family in plugged for tool in await listed(family.tools)]
+    method_tools = open_method_tools(services, runs.run_method, [*(tool.name for tool in TOOLS), *theirs])
+    method_tools.index.changed = subscriptions.announce_methods
+    run_tools.method_tools = method_tools
+    subscriptions.watch = method_tools.index.current
+    families = [
+        run_tools,
+        *plugged,
+        # After the plugins: a name that is not known here makes it look at the disk.
+        method_tools,
+        Prompts(completions),
+        FixedResources(),
+        MethodResources(services, completions),
+        RunResources(services, completions, pictures, services.state_dir / "artifacts"),
+    ]
+    for family in families:
+        family.announce = subscriptions.announce
+    return McpServer(Catalog(families), subscriptions, tasks, failures)
