@@ -60,7 +60,7 @@ async def open_services(settings: Settings, redactor: Redactor, role: Role = "se
             return PluginContext(
                 settings=documents[origin.name].values,
                 state_dir=state_dir,
-                pool=pool,
+                engines=pool,
                 logger=logging.getLogger(f"mthds_rpc.plugins.{origin.name}"),
                 mode=mode,
                 environment={**os.environ, **settings.environment},

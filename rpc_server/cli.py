@@ -2,6 +2,8 @@
 
 import sys
 
+from rpc_server.exit_statuses import EXIT_STATUSES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,16 +20,6 @@ COMMANDS = {
     "trust": ("rpc_server.commands.trust", "let a project's own .pipelex settings count"),
     "version": ("rpc_server.commands.version", "print the versions"),
 }
-
-EXIT_STATUSES = """\
-exit status:
-  0    done: the run completed, the method is valid
-  1    the call failed: the answer is an error
-  2    the command line is wrong
-  3    `call validate`: the method is not valid
-  69   this system cannot run mthds-rpc (Windows: use WSL)
-  78   a setting cannot be used; the line on stderr names file, line and key
-  130  interrupted with Ctrl-C; the run was cancelled"""
 
 _WINDOWS = "mthds-rpc does not run on Windows itself. Use it inside WSL (`wsl --install`), where it runs as on Linux."
 

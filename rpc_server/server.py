@@ -56,7 +56,9 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor, clien
         methods = wire_methods(late.ready, settings.orchestration_mode)
         dispatcher = Dispatcher({**methods, **mcp.methods()}, late.map_error)
         tasks.start_soon(late.keep)
-        status = await serve_connection(streams, dispatcher, settings.limits, redactor, stop, peer, mcp.refuse_batch)
+        status = await serve_connection(
+            streams, dispatcher, settings.limits, redactor.json, stop, peer, mcp.refuse_batch
+        )
         tasks.cancel_scope.cancel()
     return status
 

@@ -40,7 +40,7 @@ def _orchestrator(context: PluginContext) -> Orchestrator:
 
 
 def _validator(context: PluginContext) -> BundleValidator:
-    return context.pool
+    return context.engines
 
 
 def _worker(context: PluginContext) -> Worker:

@@ -35,6 +35,7 @@ from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.running import Runner
 from orchestrators.dbos.tables import runs
 from orchestrators.dbos.transitions import ClaimLost
+from orchestrators.engines.pool import pool_of
 from orchestrators.plugins.contract import PluginContext
 from schemas.problem import Problem, ProblemError
 from schemas.run_problems import run_damaged, run_lost, run_unexpected
@@ -63,7 +64,7 @@ class DbosWorker:
         self._queue = RunQueue(self._database)
         self._clock = Clock()
         self._runner = Runner(
-            self._database, context.pool, self._executor, self._settings.max_attempts, context.redact, self._clock
+            self._database, pool_of(context), self._executor, self._settings.max_attempts, context.redact, self._clock
         )
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:

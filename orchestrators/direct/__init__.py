@@ -24,12 +24,13 @@ class DirectPlugin:
 
 def _orchestrator(context: PluginContext) -> Orchestrator:
     from orchestrators.direct.orchestrator import DirectOrchestrator
+    from orchestrators.engines.pool import pool_of
 
-    return DirectOrchestrator(context.pool)
+    return DirectOrchestrator(pool_of(context))
 
 
 def _validator(context: PluginContext) -> BundleValidator:
-    return context.pool
+    return context.engines
 
 
 plugin = DirectPlugin()

@@ -1,0 +1,1 @@
+"""What the orchestrators that keep runs share."""

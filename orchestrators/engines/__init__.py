@@ -1,0 +1,1 @@
+"""Engines as their owner sees them: the pool, its lanes, one child process."""

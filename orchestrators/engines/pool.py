@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from orchestrators.engines.engine_problems import engine_lost, no_answer_in_time, python_refused
 from orchestrators.engines.engine_process import Answer, EngineGone, JobWithdrawn, Listener
 from orchestrators.engines.lanes import SHARED, Engines, Lane, PoolSettings
-from orchestrators.plugins.contract import EventSink
+from orchestrators.plugins.contract import EventSink, PluginContext
 from schemas.canonical import digest_of
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
@@ -194,6 +194,13 @@ class EnginePool:
         if not self._settings.allow_python:
             raise python_refused(file)
         return replace(lane, key=f"{lane.key}:python:{use}", max_engines=1)
+
+
+def pool_of(context: PluginContext) -> EnginePool:
+    """The pool behind `context.engines`, for our own orchestrators: they choose lanes."""
+    if not isinstance(context.engines, EnginePool):
+        raise TypeError(f"an engine pool is needed, not {type(context.engines).__name__}")
+    return context.engines
 
 
 def _event_reader(events: EventSink) -> Listener:

@@ -21,9 +21,10 @@ class PipelexPluginsPlugin:
 
 
 def _source(context: PluginContext) -> TokenSource:
+    from orchestrators.engines.pool import pool_of
     from orchestrators.pipelex_plugins.source import PipelexTokens
 
-    return PipelexTokens(context.pool)
+    return PipelexTokens(pool_of(context))
 
 
 plugin = PipelexPluginsPlugin()

@@ -13,7 +13,6 @@ from schemas.runs import RunEvent, RunPage, RunQuery, RunRecord, RunRequest, Run
 from schemas.validation import ValidateRequest, ValidationVerdict
 
 if TYPE_CHECKING:
-    from orchestrators.engines.pool import EnginePool
     from orchestrators.plugins.registrar import Registrar
 
 PLUGIN_API_VERSION = 1
@@ -83,6 +82,14 @@ class BundleValidator(Protocol):
     async def validate(self, request: ValidateRequest) -> ValidationVerdict: ...
 
 
+class Engines(BundleValidator, Protocol):
+    """The engines of this process. They judge methods, so they can be registered as a validator."""
+
+    async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
+        """Run on this machine, to the end. Raises `ProblemError`. Cancelling it cancels the run."""
+        ...
+
+
 class BackgroundTasks(Protocol):
     """Starts tasks that are not waited for; a task group of anyio is one."""
 
@@ -97,7 +104,8 @@ class PluginContext:
     """The plugin's merged `rpc_<name>.toml`; empty where it ships none."""
     state_dir: Path
     """The user's state directory of mthds-rpc, absolute; not yet created."""
-    pool: "EnginePool"
+    engines: Engines
+    """Run and judge methods on this machine."""
     logger: logging.Logger
     mode: str
     """The token that is being resolved: one factory may serve several. Empty for a token source."""

@@ -8,19 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from schemas.rpc_fault import RpcFault
+
 Kind = Literal["tools", "resources", "prompts"]
 Announce = Callable[[Kind], None]
 LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 
 
-class McpFault(Exception):
-    """A protocol error to answer with: a JSON-RPC `code`, its `message`, and `data` where there is some."""
-
-    def __init__(self, code: int, message: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.data = data
+class McpFault(RpcFault):
+    """A protocol error of MCP: a `code`, its `message`, and the `data` that the specification asks for."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
+from orchestrators.engines.pool import pool_of
 from orchestrators.plugins.contract import PluginContext
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.event_log import Story
@@ -60,11 +61,11 @@ class TemporalWorker:
         """Raises `ProblemError` for settings that cannot be used."""
         self._connection = Connection.of(context)
         self._settings = self._connection.settings
-        self._pool = context.pool
+        self._pool = pool_of(context)
         self._parcels = Parcels.of(self._settings)
         artifacts = context.state_dir / "artifacts"
         self._runner = Runner(
-            self._connection, context.pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
+            self._connection, self._pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
         )
         self._active: dict[str, ActiveRun] = {}
         self._tasks: TaskGroup | None = None

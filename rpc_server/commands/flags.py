@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from rpc_server.cli import EXIT_STATUSES
+from rpc_server.exit_statuses import EXIT_STATUSES
 from rpc_server.settings.settings import Flags
 
 

@@ -8,12 +8,12 @@ from rpc_server.mcp.protocol.caller import Session
 from rpc_server.mcp.protocol.catalog import Catalog, listed
 from rpc_server.mcp.protocol.server import Failures, McpServer
 from rpc_server.mcp.protocol.subscriptions import Subscriptions
-from rpc_server.mcp.protocol.task_requests import TaskMethods
 from rpc_server.mcp.resources import FixedResources, MethodResources, RunResources
 from rpc_server.mcp.tools.builtin_tools import RunTools
 from rpc_server.mcp.tools.method_tools import open_method_tools
 from rpc_server.mcp.tools.run_calls import McpRuns
 from rpc_server.mcp.tools.run_results import RunResults
+from rpc_server.mcp.tools.task_requests import TaskMethods
 from rpc_server.mcp.tools.tool_specs import TOOLS
 from rpc_server.redaction import Redactor
 from rpc_server.wire.errors import ErrorMapping

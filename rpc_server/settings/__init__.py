@@ -1,0 +1,1 @@
+"""What a deployment sets: the layers of files, variables and flags, and what is trusted."""

@@ -15,7 +15,6 @@ import anyio
 from anyio import CancelScope, create_task_group, move_on_after
 from anyio.abc import TaskGroup
 
-from rpc_server.redaction import Redactor
 from rpc_server.wire import errors
 from rpc_server.wire.dispatch import Answer, Call, Dispatcher
 from rpc_server.wire.errors import RpcError
@@ -64,19 +63,21 @@ async def serve_connection(
     streams: Streams,
     dispatcher: Dispatcher,
     limits: Limits,
-    redactor: Redactor,
+    redact: Callable[[Any], Any],
     stop: anyio.Event,
     peer: Peer | None = None,
     refuse_batch: RefuseBatch = lambda values: None,
 ) -> int:
     """Serve one peer until it says `exit`, closes its side, stops reading for good, or `stop` is set.
 
+    `redact` gives a copy of a JSON value with its secrets masked; it is asked for each error and notification.
+
     Returns the process's exit status: 1 after an `exit` without `shutdown` or where answers could not be written (a
     reader that is gone is no failure), else 0. End it through `stop`: then every
     call is cancelled and answered within `stop_grace_s`. Cancelling it instead loses answers. `peer` reaches the peer
     from elsewhere meanwhile.
     """
-    connection = _Connection(streams, dispatcher, limits, redactor, refuse_batch)
+    connection = _Connection(streams, dispatcher, limits, redact, refuse_batch)
     with (peer or Peer()).reached_through(connection.notify):
         return await connection.serve(stop)
 
@@ -87,13 +88,13 @@ class _Connection:
         streams: Streams,
         dispatcher: Dispatcher,
         limits: Limits,
-        redactor: Redactor,
+        redact: Callable[[Any], Any],
         refuse_batch: RefuseBatch,
     ) -> None:
         self._source, self._sink = streams
         self._dispatcher = dispatcher
         self._limits = limits
-        self._redactor = redactor
+        self._redact = redact
         self._refuse_batch = refuse_batch
         self._decoder = Decoder(limits.max_message_bytes)
         self._in_flight = InFlight(limits.max_in_flight)
@@ -295,7 +296,7 @@ class _Connection:
         if not self._sink.is_full:
             message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
             if params:
-                message["params"] = self._redactor.json(params)
+                message["params"] = self._redact(params)
             self._send_text(encode(message))
 
     def _send(self, answer: Answer | None) -> None:
@@ -308,7 +309,7 @@ class _Connection:
     def _encode(self, answer: Answer) -> bytes:
         try:
             if "error" in answer:
-                return encode({**answer, "error": self._redactor.json(answer["error"])})
+                return encode({**answer, "error": self._redact(answer["error"])})
             return encode(answer)
         except (TypeError, ValueError, RecursionError) as error:
             return encode(_refusal(answer["id"], errors.unexpected(error)))

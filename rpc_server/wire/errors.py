@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrators.plugins.mcp_features import McpFault
 from rpc_server.wire.exception_groups import leaves
+from schemas.rpc_fault import RpcFault
 
 if TYPE_CHECKING:
     from schemas.problem import Problem, ProblemError
@@ -95,13 +95,13 @@ class ErrorMapping(Protocol):
 
 def to_rpc_error(error: BaseException, mapping: ErrorMapping | None = None) -> RpcError:
     """The answer to whatever a method raised. What nobody knows is logged under a reference, and only that is told."""
-    if isinstance(error, McpFault):
-        return _mcp_error(error)
+    if isinstance(error, RpcFault):
+        return _of_fault(error)
     from schemas.problem import ProblemError
 
     for cause in leaves(error):
-        if isinstance(cause, McpFault):
-            return _mcp_error(cause)
+        if isinstance(cause, RpcFault):
+            return _of_fault(cause)
         known = cause if isinstance(cause, ProblemError) else mapping(cause) if mapping is not None else None
         if known is not None:
             return problem_to_rpc_error(known.problem, known.rpc_code)
@@ -258,8 +258,8 @@ def stopping() -> RpcError:
     )
 
 
-def _mcp_error(fault: McpFault) -> RpcError:
-    """A protocol error of MCP: with the `data` that its specification asks for, else with a problem document."""
+def _of_fault(fault: RpcFault) -> RpcError:
+    """A protocol error as it was raised: with the `data` that it has, else with a problem document."""
     if fault.data is not None:
         return {"code": fault.code, "message": fault.message, "data": fault.data}
     problem_code = _MCP_PROBLEMS.get(fault.code, "request.invalid")

@@ -21,8 +21,9 @@ from orchestrators.temporal.settings import MOST_INLINE_BYTES
 from rpc_server import versions
 from rpc_server.calls.services import Services
 from rpc_server.calls.table import wire_methods
-from rpc_server.cli import COMMANDS, EXIT_STATUSES
+from rpc_server.cli import COMMANDS
 from rpc_server.commands.hosts import HOSTS
+from rpc_server.exit_statuses import EXIT_STATUSES
 from rpc_server.mcp.prompts import PROMPTS
 from rpc_server.mcp.protocol import revisions
 from rpc_server.mcp.protocol.endpoint import McpFace

@@ -103,7 +103,7 @@ async def conversation(data: bytes) -> list[Any]:
 
             async def serve() -> None:
                 async with open_streams(fds, LIMITS.max_queued_bytes) as streams:
-                    assert await serve_connection(streams, dispatcher, LIMITS, Redactor({}), anyio.Event()) == 0
+                    assert await serve_connection(streams, dispatcher, LIMITS, Redactor({}).json, anyio.Event()) == 0
 
             tasks.start_soon(serve)
             writer.write(data)

@@ -285,7 +285,7 @@ def plugin_context(
     return PluginContext(
         settings={**packaged, **settings},
         state_dir=folder / "state" / "mthds-rpc",
-        pool=pool,
+        engines=pool,
         logger=getLogger("tests"),
         mode=mode,
         tasks=tasks,

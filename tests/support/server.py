@@ -189,7 +189,7 @@ async def main(arguments: list[str]) -> int:
     async with open_streams(FDS, limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
         tasks.start_soon(stop_when_orphaned, stop, 0.05)
-        status = await serve_connection(streams, dispatcher, limits, Redactor(os.environ), stop)
+        status = await serve_connection(streams, dispatcher, limits, Redactor(os.environ).json, stop)
         tasks.cancel_scope.cancel()
     return status
 

@@ -159,7 +159,7 @@ async def connected(world: World, environ: dict[str, str] | None = None, **limit
     async def serve() -> None:
         async with open_streams(fds, chosen.max_queued_bytes) as streams:
             redactor = Redactor(environ or {})
-            peer.status = await serve_connection(streams, world.dispatcher(), chosen, redactor, peer.stop)
+            peer.status = await serve_connection(streams, world.dispatcher(), chosen, redactor.json, peer.stop)
         peer.ended.set()
 
     async with anyio.create_task_group() as tasks:

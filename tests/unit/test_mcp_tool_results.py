@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rpc_server.mcp.tools.tool_results import bounded, bounded_output, problem_result, tool_result
+from rpc_server.mcp.protocol.tool_results import bounded, bounded_output, problem_result, tool_result
 
 LIMIT = 9000
 

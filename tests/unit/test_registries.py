@@ -34,7 +34,7 @@ def context_of(origin: PluginOrigin, mode: str) -> PluginContext:
     return PluginContext(
         settings={"of": origin.name},
         state_dir=Path("/nowhere"),
-        pool=cast("Any", None),
+        engines=cast("Any", None),
         logger=logging.getLogger(origin.name),
         mode=mode,
     )

@@ -300,7 +300,7 @@ def context(merged: Mapping[str, Any], environment: Mapping[str, str]) -> Plugin
     return PluginContext(
         settings=merged,
         state_dir=sample.state_dir,
-        pool=sample.pool,
+        engines=sample.engines,
         logger=sample.logger,
         mode="temporal",
         environment=environment,

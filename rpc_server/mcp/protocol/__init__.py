@@ -1,0 +1,1 @@
+"""What the MCP specification asks of any server: revisions, handshake, lists, subscriptions."""

@@ -1,7 +1,7 @@
 """What the MCP methods do, once the services are there: the late half of the face."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrators.plugins.mcp_features import McpFault
 from rpc_server.mcp.protocol.caller import Caller
@@ -11,8 +11,7 @@ from rpc_server.mcp.protocol.params import optional_object, optional_text, requi
 from rpc_server.mcp.protocol.request import exchange_of
 from rpc_server.mcp.protocol.revisions import LATEST_LEGACY, RESOURCE_NOT_FOUND_LEGACY
 from rpc_server.mcp.protocol.subscriptions import Subscriptions
-from rpc_server.mcp.protocol.task_requests import TaskMethods
-from rpc_server.mcp.tools.tool_results import problem_result
+from rpc_server.mcp.protocol.tool_results import problem_result
 from rpc_server.redaction import Redactor
 from rpc_server.wire import errors
 from rpc_server.wire.dispatch import Call
@@ -32,11 +31,25 @@ _TEMPLATES_TTL_MS = 3_600_000
 _DEPTH = 64
 
 
+class TaskRequests(Protocol):
+    """Answers the `tasks/*` requests of both eras."""
+
+    async def get(self, call: Call, caller: Caller, params: Json, /) -> Json: ...
+
+    async def result(self, call: Call, caller: Caller, params: Json, /) -> Json: ...
+
+    async def cancel(self, call: Call, caller: Caller, params: Json, /) -> Json: ...
+
+    async def update(self, call: Call, caller: Caller, params: Json, /) -> Json: ...
+
+    async def list(self, call: Call, caller: Caller, params: Json, /) -> Json: ...
+
+
 class McpServer:
     """Serves one peer's MCP requests."""
 
     def __init__(
-        self, catalog: Catalog, subscriptions: Subscriptions, tasks: TaskMethods, failures: "Failures"
+        self, catalog: Catalog, subscriptions: Subscriptions, tasks: TaskRequests, failures: "Failures"
     ) -> None:
         self._catalog = catalog
         self._subscriptions = subscriptions

@@ -1,0 +1,1 @@
+"""The tools: our own, and one for each method of the workspace."""

@@ -10,9 +10,9 @@ from rpc_server.calls.validate import validate
 from rpc_server.mcp.picture.drawing import picture_of
 from rpc_server.mcp.protocol.request import ServedExchange
 from rpc_server.mcp.protocol.revisions import UI_EXTENSION
+from rpc_server.mcp.protocol.tool_results import bounded, tool_result
 from rpc_server.mcp.tools.run_calls import McpRuns
 from rpc_server.mcp.tools.run_results import PICTURE_KEY, RunResults
-from rpc_server.mcp.tools.tool_results import bounded, tool_result
 from rpc_server.mcp.tools.tool_schemas import MAX_DESCRIPTION
 from rpc_server.mcp.tools.tool_specs import TOOLS, definition_of
 from rpc_server.wire.binding import bind

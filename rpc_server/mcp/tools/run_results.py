@@ -5,8 +5,8 @@ from typing import Any
 from rpc_server.mcp.picture.run_pictures import RunPictures
 from rpc_server.mcp.protocol.caller import Caller
 from rpc_server.mcp.protocol.revisions import UI_EXTENSION
+from rpc_server.mcp.protocol.tool_results import bounded, bounded_output, resource_link, tool_result
 from rpc_server.mcp.run_uris import run_uri
-from rpc_server.mcp.tools.tool_results import bounded, bounded_output, resource_link, tool_result
 from schemas.params import RunParams
 from schemas.shown_text import fit
 

@@ -1,6 +1,6 @@
 """`tasks/*`: runs as tasks, in both forms: of 2025-11-25, and of the extension of 2026-07-28."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,15 +11,13 @@ from rpc_server.mcp.protocol import tasks
 from rpc_server.mcp.protocol.caller import Caller
 from rpc_server.mcp.protocol.params import optional_text, required_object, required_text
 from rpc_server.mcp.protocol.revisions import RELATED_TASK, TASKS_EXTENSION
+from rpc_server.mcp.protocol.server import Failures
 from rpc_server.mcp.protocol.subscriptions import missing_tasks_extension
 from rpc_server.mcp.tools.run_results import RunResults
 from rpc_server.wire.dispatch import Call
 from rpc_server.wire.errors import INVALID_PARAMS
 from schemas.params import RunRef, RunResultParams, RunsListParams
 from schemas.problem import ProblemError
-
-if TYPE_CHECKING:
-    from rpc_server.mcp.protocol.server import Failures
 
 Json = dict[str, Any]
 
@@ -30,7 +28,7 @@ _PAGE = 50
 class TaskMethods:
     """Answers about runs by their ids, which are their tasks' ids."""
 
-    def __init__(self, services: Services, results: RunResults, failures: "Failures") -> None:
+    def __init__(self, services: Services, results: RunResults, failures: Failures) -> None:
         self._services = services
         self._results = results
         self._failures = failures

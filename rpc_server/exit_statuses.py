@@ -1,0 +1,11 @@
+"""What the exit status of a command says, as its help shows it."""
+
+EXIT_STATUSES = """\
+exit status:
+  0    done: the run completed, the method is valid
+  1    the call failed: the answer is an error
+  2    the command line is wrong
+  3    `call validate`: the method is not valid
+  69   this system cannot run mthds-rpc (Windows: use WSL)
+  78   a setting cannot be used; the line on stderr names file, line and key
+  130  interrupted with Ctrl-C; the run was cancelled"""
