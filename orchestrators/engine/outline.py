@@ -6,11 +6,11 @@ level, make a few lines so large that this never ends, in a thread that nothing 
 
 import asyncio
 import base64
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 from orchestrators.engine.pacing import too_many_steps
+from schemas.foreign_toml import BadToml, parse_toml
 from schemas.method_source import Base64File, MethodSource
 from schemas.problem import ProblemError
 
@@ -39,8 +39,8 @@ def _starts_more(bundles: list[str], limit: int) -> bool:
     calls: Calls = {}
     for text in bundles:
         try:
-            _add_calls(calls, tomllib.loads(text).get("pipe"))
-        except (ValueError, RecursionError):
+            _add_calls(calls, parse_toml(text).get("pipe"))
+        except BadToml:
             continue
     counted = _Counted(calls, limit)
     return sum(counted.of(pipe) for pipe in calls) > limit
