@@ -92,7 +92,8 @@ class StandIns:
                 file: render_table_layout(template=self._documents[file]) if file in touched else text
                 for file, text in self.bundles.items()
             }
-        except TomlEmissionError:
+        except (TomlEmissionError, ValueError):
+            # ValueError: an integer of more digits than Python writes.
             return None
 
     def _replace_in(

@@ -22,6 +22,7 @@ from pipelex.pipeline.validation_report import PipelexValidationReport
 from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.problems import TOO_DEEP, TOO_DEEP_DETAIL, caller_problem
 from orchestrators.engine.trees import MaterialisedTree, materialised
+from orchestrators.engine.validation.culprit import culprit
 from orchestrators.engine.validation.examination import Examination, Located, in_order, located
 from orchestrators.engine.validation.faults import Fault, faults_of_failure, manifest_fault, warnings_of
 from orchestrators.engine.validation.judged import JudgedMethod
@@ -56,6 +57,15 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
             return None
         return None
 
+    async def breaks(changed: JudgedMethod) -> bool:
+        try:
+            await _judge(request, directory, changed)
+        except (PipelexError, ProblemError):
+            return False
+        except UNFORESEEN:
+            return True
+        return False
+
     # A missing key is no fault of the method.
     with every_model():
         try:
@@ -67,6 +77,9 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
                 return _invalid(errors)
             if isinstance(error, TOO_DEEP):
                 return _invalid(_nested_too_deep(method.locator()))
+            if first_answer is None and (fault := await culprit(method, breaks, error)) is not None:
+                locator = method.locator()
+                return _invalid(in_order(located([fault], locator), locator))
             raise
 
 
