@@ -6,13 +6,15 @@ _OWN_FOLDER = "direct"
 _NOT_IN_A_NAME = re.compile(r"[^0-9T]")
 
 
-def artifact_scope(run_id: str, orchestration_mode: str, created_at: str) -> str:
+def artifact_scope(run_id: str, orchestration_mode: str, created_at: str, execution: str | None = None) -> str:
     """The folder of one run, as one to three names with `/` between them; `created_at` is ISO 8601 in UTC.
 
-    The id of a run that is kept belongs to it for good, so that every worker finds its files. A run of `direct` is
-    forgotten with its server, and its id may then be another's, who must not meet its files: its time tells them apart.
-    No id begins with `_`.
+    The id of a run that is kept belongs to it for good, so that every worker finds its files. Elsewhere it may later be
+    another's, who must not meet its files. A run of `direct` is forgotten with its server: its time tells them apart. A
+    mode whose system may give an id twice says which `execution` a run is. No id begins with `_`.
     """
-    if orchestration_mode != _OWN_FOLDER:
-        return run_id
-    return f"_{_OWN_FOLDER}/{run_id}/{_NOT_IN_A_NAME.sub('', created_at.partition('+')[0])}"
+    if orchestration_mode == _OWN_FOLDER:
+        return f"_{_OWN_FOLDER}/{run_id}/{_NOT_IN_A_NAME.sub('', created_at.partition('+')[0])}"
+    if execution is not None:
+        return f"_{orchestration_mode}/{run_id}/{execution}"
+    return run_id

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from schemas.base import Closed, Open
 from schemas.method_source import MethodSource
@@ -66,6 +67,10 @@ AnyRunState = Annotated[
 """The state of a run as any release may report it; `RunState` itself is what a caller may ask for."""
 
 
+Execution = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+"""One of several runs that may have the same id, one after the other: a name that no other of them has."""
+
+
 class RunRequest(Closed):
     """One run, complete and pinned: everything that was a path has been read and inlined."""
 
@@ -83,6 +88,8 @@ class RunRequest(Closed):
     """Seconds since the epoch."""
     deadline: float | None = None
     """Absolute, seconds since the epoch; a run still going then ends as `run.timed_out`."""
+    execution: Execution | None = None
+    """Said by the worker that runs it, where an id may be used again; never by who asks for it."""
 
 
 EventKind = Literal[
@@ -194,6 +201,8 @@ class RunRecord(Open):
     """Whether any worker could take the run; only for a run that waits for one."""
     waiting_since: str | None = None
     """Since when the run has waited for a worker; only for one that waits, where its mode has workers."""
+    execution: Annotated[SkipJsonSchema[Execution | None], Field(exclude=True)] = None
+    """Which run of the id it is, where its mode may use an id again. Stays within the process."""
 
 
 class RunQuery(Closed):

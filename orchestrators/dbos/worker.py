@@ -14,7 +14,7 @@ import anyio
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from orchestrators.dbos import transitions
+from orchestrators.dbos import MODE, transitions
 from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.dbos_setup import (
     APPLICATION,
@@ -160,7 +160,8 @@ class DbosWorker:
                 run_id, run_lost(run_id, "The stored request cannot be read by this release of the worker.")
             )
             return
-        if request.run_id != run_id:
+        # They name the files that it may read.
+        if (request.run_id, request.orchestration_mode, request.execution) != (run_id, MODE, None):
             logger.error("the request of the run %s is that of another run", run_id)
             await self._end(run_id, run_damaged(run_id, "its request is another run's"))
             return

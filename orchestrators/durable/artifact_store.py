@@ -1,7 +1,8 @@
 """What machines share beside an orchestrator: large requests and results, and the files that runs make.
 
 A folder, or any URL that fsspec knows. Everything of a run is below its id; what is content is named by its SHA-256 and
-checked when it is read, so that what comes out is what went in.
+checked when it is read, so that what comes out is what went in. Files are below their run's execution: another run may
+have the id later.
 """
 
 import hashlib
@@ -51,19 +52,20 @@ class ArtifactStore:
             raise _gone(run_id)
         return content
 
-    def put_files(self, run_id: str, folder: Path) -> int:
+    def put_files(self, run_id: str, execution: str, folder: Path) -> int:
         """Keep every file below a folder; how many they were."""
         found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
         try:
             for path in found:
-                self._write(self._path(run_id, _FILES, path.relative_to(folder).as_posix()), path.read_bytes())
+                name = path.relative_to(folder).as_posix()
+                self._write(self._path(run_id, _FILES, execution, name), path.read_bytes())
         except OSError as error:
             raise _unusable(error) from error
         return len(found)
 
-    def get_files(self, run_id: str, folder: Path) -> None:
+    def get_files(self, run_id: str, execution: str, folder: Path) -> None:
         """Have every kept file of a run below a folder; those that are there stay."""
-        root = self._path(run_id, _FILES)
+        root = self._path(run_id, _FILES, execution)
         try:
             for name in self._files.find(root):
                 inside = PurePosixPath(name).relative_to(PurePosixPath(root))

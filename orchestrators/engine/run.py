@@ -77,7 +77,7 @@ async def prepared(
 ) -> AsyncIterator[PreparedRun]:
     """The job of `run`, with its library current and its trace open for the block."""
     _refuse_reserved_keys(run.inputs)
-    scope = artifact_scope(run.run_id, run.orchestration_mode, iso_time(run.created_at))
+    scope = artifact_scope(run.run_id, run.orchestration_mode, iso_time(run.created_at), run.execution)
     async with libraries.using(run.method, digest, dry=run.run_mode == "dry") as library:
         pipe = await entry_pipe(library, run.pipe_code)
         wanted = Wanted.of(run, library, listener)

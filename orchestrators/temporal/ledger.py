@@ -83,17 +83,17 @@ class TemporalLedger:
     async def _outcome(self, look: Look) -> RunResult:
         if look.state is RunState.COMPLETED:
             end = await closing(self._connection, look.run_id, look.execution)
-            return await self._result(look.run_id, end.result)
+            return await self._result(look, end.result)
         problem = await reading.problem_of_end(self._connection, look)
         raise ProblemError(problem or unreadable(look.run_id))
 
-    async def _result(self, run_id: str, parcel: Any) -> RunResult:
-        value = await self._parcels.unpack(run_id, parcel)
+    async def _result(self, look: Look, parcel: Any) -> RunResult:
+        value = await self._parcels.unpack(look.run_id, parcel)
         try:
             result = RunResult.model_validate(value)
         except ValidationError:
-            raise ProblemError(unreadable(run_id)) from None
-        await self._fetch_files(run_id, parcel.get("files"))
+            raise ProblemError(unreadable(look.run_id)) from None
+        await self._fetch_files(look, parcel.get("files"))
         return result
 
     async def cancel(self, run_id: str) -> RunRecord:
@@ -197,9 +197,10 @@ class TemporalLedger:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise ProblemError(problem_of(error, look.run_id)) from error
 
-    async def _fetch_files(self, run_id: str, count: Any) -> None:
+    async def _fetch_files(self, look: Look, count: Any) -> None:
         if count and self._parcels.store is not None:
-            await anyio.to_thread.run_sync(self._parcels.store.get_files, run_id, self._artifacts / run_id)
+            folder = self._artifacts / look.artifacts
+            await anyio.to_thread.run_sync(self._parcels.store.get_files, look.run_id, look.files_of, folder)
 
 
 def _patience_s(look: Look) -> float:

@@ -1,5 +1,6 @@
 """What Temporal knows of a run, read as our ledger tells it."""
 
+import hashlib
 import logging
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from orchestrators.artifact_scope import artifact_scope
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.event_log import events_of
@@ -21,6 +23,7 @@ from orchestrators.temporal.history import Closing, closing, seconds_of, value_o
 from orchestrators.temporal.memo import Asked, Ended, asked_of, can_be_sent, ended_of, figures_of, members
 from orchestrators.temporal.names import ASKED, CANCELLED_BY_CALLER, ENDED, HANDED_BACK, LATE_FOR_CALLER, RUN, WAITING
 from orchestrators.temporal.problems import problem_of, run_terminated, unreadable
+from schemas.canonical import canonical_json
 from schemas.problem import Problem, ProblemError
 from schemas.run_problems import run_cancelled, run_not_found, run_timed_out
 from schemas.runs import RunEvent, RunRecord, RunState
@@ -54,6 +57,8 @@ class Look:
     run_id: str
     execution: str
     """Temporal's own id of it."""
+    first_execution: str
+    """That of the execution which Temporal has since reset, or had follow by this one; else the same."""
     taken_at: int
     """When Temporal took it, in microseconds since the epoch: its lists know no more."""
     state: RunState
@@ -74,13 +79,29 @@ class Look:
         """How many events there are."""
         return self.ended.event_count + self.state.is_final
 
+    @property
+    def files_of(self) -> str:
+        """The name of the run among all that have had its id: another execution, or another request, has another.
 
-async def look(connection: Connection, run_id: str) -> Look:
-    """How a run stands. Raises `run.not_found` for a stranger, and where the id is that of no run of ours."""
+        Temporal chooses the first id, and a worker runs no request but that with this digest.
+        """
+        return hashlib.sha256(canonical_json([self.first_execution, self.asked.digest])).hexdigest()[:32]
+
+    @property
+    def artifacts(self) -> str:
+        """Where its files are, below the folder of artifacts."""
+        return artifact_scope(self.run_id, MODE, "", self.files_of)
+
+
+async def look(connection: Connection, run_id: str, execution: str = "") -> Look:
+    """How a run stands, the last that has had the id where `execution` names none.
+
+    Raises `run.not_found` for a stranger, and where the id is that of no run of ours.
+    """
 
     async def describe(client: Client) -> Look | None:
         request = DescribeWorkflowExecutionRequest(
-            namespace=client.namespace, execution=WorkflowExecution(workflow_id=run_id)
+            namespace=client.namespace, execution=WorkflowExecution(workflow_id=run_id, run_id=execution)
         )
         found = await client.workflow_service.describe_workflow_execution(request)
         info = found.workflow_execution_info
@@ -138,6 +159,7 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
     return Look(
         run_id=info.execution.workflow_id,
         execution=info.execution.run_id,
+        first_execution=info.first_run_id or info.execution.run_id,
         taken_at=info.start_time.ToNanoseconds() // 1000,
         state=state,
         asked=asked,
@@ -169,6 +191,7 @@ def record_of(look: Look, problem: Problem | None, worker_alive: bool | None = N
         event_count=look.event_count,
         worker_alive=worker_alive,
         waiting_since=None if look.waiting_since is None else iso_time(look.waiting_since),
+        execution=look.files_of,
     )
 
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from pydantic import ValidationError
 
+from orchestrators.artifact_scope import artifact_scope
 from orchestrators.durable.attempt_isolation import LastChance
 from orchestrators.engines.pool import EnginePool, Lane
+from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.event_log import Story
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
 from orchestrators.temporal.payloads import Parcels
-from orchestrators.temporal.reading import look
+from orchestrators.temporal.reading import Look, look
 from schemas.problem import NextStep, Problem, ProblemError
 from schemas.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
@@ -37,6 +38,8 @@ class ActiveRun:
     """A run that this worker has in hand, from its first attempt here to its outcome."""
 
     run_id: str
+    execution: str
+    """Temporal's own id of it."""
     story: Story
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     cancel_asked: bool = False
@@ -98,7 +101,7 @@ class Runner:
 
     async def _outcome(self, active: ActiveRun, order: Any, attempt: int) -> Json:
         try:
-            request = await self._request(active.run_id, order)
+            request = await self._request(active, order)
         except ProblemError as error:
             return _ended(active, RunState.FAILED, error.problem)
         lost_attempt = active.story.attempt
@@ -106,7 +109,7 @@ class Runner:
             if request.deadline is not None and request.deadline <= time.time():
                 limit = request.deadline - request.created_at
                 return _ended(active, RunState.TIMED_OUT, run_timed_out(active.run_id, limit))
-            async with self._last_chance.engine(active.run_id, lost_attempt) as lane:
+            async with self._last_chance.engine(active.execution, lost_attempt) as lane:
                 self._begin(active, attempt)
                 outcome = await self._attempt(active, request, lane)
             if outcome is not None:
@@ -114,26 +117,28 @@ class Runner:
             lost_attempt, attempt = attempt, attempt + 1
         return _ended(active, RunState.FAILED, run_given_up(active.run_id, attempt - 1))
 
-    async def _request(self, run_id: str, order: Any) -> RunRequest:
+    async def _request(self, active: ActiveRun, order: Any) -> RunRequest:
         """What is to be run. Raises `ProblemError` where it cannot be read, or is not what the run was started with."""
-        parcel = order.get("request") if isinstance(order, dict) else None
+        run_id, parcel = active.run_id, order.get("request") if isinstance(order, dict) else None
         try:
             request = RunRequest.model_validate(await self._parcels.unpack(run_id, parcel))
             asked = Asked.of(request)
-        except ValidationError:
+        except (ValueError, RecursionError):
+            # No request, or one that is nested too deeply to be sent to an engine.
             logger.exception("the request of the run %s cannot be read", run_id)
             raise ProblemError(run_lost(run_id, _UNREADABLE)) from None
         # The request names the files that the run may read, and anyone who may start workflows can write one.
-        if request.run_id != run_id or asked.digest != await self._digest(run_id):
+        named, run = (request.run_id, request.orchestration_mode), await self._looked_up(active)
+        if run is None or named != (run_id, MODE) or asked.digest != run.asked.digest:
             logger.error("the request that came for the run %s is another one's", run_id)
             raise run_id_taken(run_id)
-        return request
+        return request.model_copy(update={"execution": run.files_of})
 
-    async def _digest(self, run_id: str) -> str | None:
-        """The digest of what a run was started with; None where Temporal has no such run. Raises `ProblemError`."""
+    async def _looked_up(self, active: ActiveRun) -> Look | None:
+        """What a run was started with; None where Temporal has no such run. Raises `ProblemError`."""
         while True:
             try:
-                return (await look(self._connection, run_id)).asked.digest
+                return await look(self._connection, active.run_id, active.execution)
             except ProblemError as error:
                 if error.problem.code == "run.not_found":
                     return None
@@ -158,7 +163,7 @@ class Runner:
         try:
             with active.scope:
                 result = await self._pool.execute(request, lambda event: self._take(active, event), lane)
-                return await self._completed(active, result)
+                return await self._completed(active, request, result)
         except ProblemError as error:
             return self._failed(active, error.problem)
         if active.cancel_asked:
@@ -167,21 +172,22 @@ class Runner:
         active.story.attempt -= 1
         return {"state": HANDED_BACK, "story": active.story.snapshot()}
 
-    async def _completed(self, active: ActiveRun, result: RunResult) -> Json:
+    async def _completed(self, active: ActiveRun, request: RunRequest, result: RunResult) -> Json:
         value = self._redact(result.model_dump(mode="json", exclude_none=True))
         try:
             parcel = await self._parcels.pack(active.run_id, value)
-            parcel |= {"files": await self._share_files(active.run_id)}
+            parcel |= {"files": await self._share_files(request)}
         except ProblemError as error:
             return _ended(active, RunState.FAILED, _not_kept(active.run_id, error.problem))
         return _ended(active, RunState.COMPLETED, None) | {"result": parcel}
 
-    async def _share_files(self, run_id: str) -> int:
+    async def _share_files(self, run: RunRequest) -> int:
         """Have the files that a run made where others can read them; how many they are."""
-        folder = self._artifacts / run_id
+        assert run.execution is not None
+        folder = self._artifacts / artifact_scope(run.run_id, MODE, "", run.execution)
         if self._parcels.store is None or not await anyio.Path(folder).is_dir():
             return 0
-        return await anyio.to_thread.run_sync(self._parcels.store.put_files, run_id, folder)
+        return await anyio.to_thread.run_sync(self._parcels.store.put_files, run.run_id, run.execution, folder)
 
     def _failed(self, active: ActiveRun, problem: Problem) -> Json | None:
         if active.cancel_asked:

@@ -68,6 +68,7 @@ class TemporalWorker:
             self._connection, self._pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
         )
         self._active: dict[str, ActiveRun] = {}
+        """By Temporal's own ids: what has the id of a run may be another run, later."""
         self._tasks: TaskGroup | None = None
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
@@ -115,12 +116,12 @@ class TemporalWorker:
         """Let the workflows of runs that have just ended here, or were handed back, go on: nobody else may be there."""
         with anyio.move_on_after(_LAST_S):
             for active in [active for active in self._active.values() if active.is_fresh]:
-                while not await self._has_moved_on(active.run_id):  # noqa: ASYNC110 - nothing tells when
+                while not await self._has_moved_on(active):  # noqa: ASYNC110 - nothing tells when
                     await anyio.sleep(_LOOK_S / 4)
 
-    async def _has_moved_on(self, run_id: str) -> bool:
+    async def _has_moved_on(self, active: ActiveRun) -> bool:
         try:
-            return (await look(self._connection, run_id)).is_told
+            return (await look(self._connection, active.run_id, active.execution)).is_told
         except ProblemError as error:
             return error.problem.code == "run.not_found"
 
@@ -193,11 +194,11 @@ class TemporalWorker:
         `order` and `before` are our workflow's; other values may come from a foreign workflow.
         """
         info = activity.info()
-        run_id = _checked(info.workflow_id)
-        active = self._active.get(run_id)
+        run_id, execution = _checked(info.workflow_id), str(info.workflow_run_id)
+        active = self._active.get(execution)
         if active is None:
             told = info.heartbeat_details[0] if info.heartbeat_details else None
-            active = self._active[run_id] = ActiveRun(run_id, Story(told or before))
+            active = self._active[execution] = ActiveRun(run_id, execution, Story(told or before))
             if told is not None:
                 self._runner.requeued(active)
             # Temporal counts tasks that a frozen worker took and never began; we count what was begun, up to a point.
@@ -224,7 +225,7 @@ class TemporalWorker:
             while active.owner is not None:  # noqa: ASYNC110 - nobody waits for this to end
                 await anyio.sleep(_LEFT_FOR_S)
         finally:
-            del self._active[active.run_id]
+            del self._active[active.execution]
 
     async def _outcome(self, active: ActiveRun) -> Json:
         """Tell Temporal how a run gets on until it has its outcome, and Temporal can be told that."""
@@ -256,7 +257,7 @@ class TemporalWorker:
     async def _end_unless_wanted(self, active: ActiveRun) -> None:
         """Temporal may give the run back to this very worker, which then goes on with what it has."""
         await self._connection.wait_until_up()
-        if not await self._has_ended(active.run_id):
+        if not await self._has_ended(active):
             await self._while_it_may_come_back()
         if active.owner is None:
             active.scope.cancel()
@@ -266,9 +267,9 @@ class TemporalWorker:
         await self._connection.wait_until_up()
         await anyio.sleep(_LEFT_FOR_S)
 
-    async def _has_ended(self, run_id: str) -> bool:
+    async def _has_ended(self, active: ActiveRun) -> bool:
         try:
-            return (await look(self._connection, run_id)).state.is_final
+            return (await look(self._connection, active.run_id, active.execution)).state.is_final
         except ProblemError as error:
             return error.problem.code == "run.not_found"
 

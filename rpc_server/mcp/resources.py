@@ -137,7 +137,7 @@ class RunResources(Features):
         if run_id is None:
             return None
         try:
-            record = await runs.get(self._services, None, RunRef(run_id=run_id))
+            _, record = await runs.found(self._services, RunRef(run_id=run_id))
             return await self._part(uri, record, part)
         except ValidationError:
             return None
@@ -155,14 +155,15 @@ class RunResources(Features):
             return await self._completions.runs(value)
         if name == "file" and "id" in given:
             try:
-                record = await runs.get(self._services, None, RunRef(run_id=given["id"]))
+                _, record = await runs.found(self._services, RunRef(run_id=given["id"]))
             except (ProblemError, ValidationError):
                 return []
             files = await self._in_thread(record, self._files_of)
             return [file for file in files if file.startswith(value)]
         return []
 
-    async def _part(self, uri: str, record: Json, part: str) -> list[Json] | None:
+    async def _part(self, uri: str, run: RunRecord, part: str) -> list[Json] | None:
+        record: Json = run.model_dump(mode="json", exclude_none=True)
         if part == "":
             return [_json_content(uri, {**record, **await self._result(record)})]
         if part == "output":
@@ -180,10 +181,10 @@ class RunResources(Features):
         if part == "picture":
             return [_json_content(uri, await self._pictures.of_run(record))]
         if part == "artifacts":
-            return [_json_content(uri, await self._in_thread(record, self._listed))]
+            return [_json_content(uri, await self._in_thread(run, self._listed))]
         if part.startswith("artifacts/"):
             name = part.removeprefix("artifacts/")
-            return await self._in_thread(record, lambda record: self._artifact(uri, record, name))
+            return await self._in_thread(run, lambda run: self._artifact(uri, run, name))
         return None
 
     async def _result(self, record: Json) -> Json:
@@ -194,40 +195,39 @@ class RunResources(Features):
         )
         return result
 
-    async def _in_thread(self, record: Json, read: Callable[[Json], T]) -> T:
-        what = f"the files of the run '{record['pipeline_run_id']}'"
-        return await in_thread(what, lambda: read(record), self._services.settings.workspace.max_read_s)
+    async def _in_thread(self, run: RunRecord, read: Callable[[RunRecord], T]) -> T:
+        what = f"the files of the run '{run.pipeline_run_id}'"
+        return await in_thread(what, lambda: read(run), self._services.settings.workspace.max_read_s)
 
-    def _held(self, record: Json) -> AbstractContextManager[HeldFolder]:
+    def _held(self, run: RunRecord) -> AbstractContextManager[HeldFolder]:
         """The folder of a run's files. Raises `Unreadable` where there is none."""
-        run_id, mode, created_at = (record[key] for key in ("pipeline_run_id", "orchestration_mode", "created_at"))
         deadline = time.monotonic() + self._services.settings.workspace.max_read_s
-        if not re.fullmatch(RUN_ID_PATTERN, run_id):
+        if not re.fullmatch(RUN_ID_PATTERN, run.pipeline_run_id):
             # A stored run that this program did not start: its id may lead anywhere.
             raise Unreadable("does not exist")
-        scope = artifact_scope(run_id, mode, created_at).split("/")
-        return HeldFolder.open(self._artifacts.resolve(), deadline, scope)
+        scope = artifact_scope(run.pipeline_run_id, run.orchestration_mode, run.created_at, run.execution)
+        return HeldFolder.open(self._artifacts.resolve(), deadline, scope.split("/"))
 
-    def _listed(self, record: Json) -> list[Json]:
-        uri = run_uri(record["pipeline_run_id"])
+    def _listed(self, run: RunRecord) -> list[Json]:
+        uri = run_uri(run.pipeline_run_id)
         return [
             {"uri": f"{uri}/artifacts/{quote(name)}", "name": fit_line(name), "mimeType": _type_of(name)}
-            for name in self._files_of(record)
+            for name in self._files_of(run)
         ]
 
-    def _files_of(self, record: Json) -> list[str]:
+    def _files_of(self, run: RunRecord) -> list[str]:
         try:
-            with self._held(record) as held:
+            with self._held(run) as held:
                 return sorted(name for name, _ in zip(_files_in(held), range(_MOST_ARTIFACTS), strict=False))
         except (OSError, Unreadable, OutOfTime):
             return []
 
-    def _artifact(self, uri: str, record: Json, name: str) -> list[Json] | None:
+    def _artifact(self, uri: str, run: RunRecord, name: str) -> list[Json] | None:
         # Only a file that the listing names is read, so that no name leads elsewhere.
-        if name not in self._files_of(record):
+        if name not in self._files_of(run):
             return None
         try:
-            with self._held(record) as held:
+            with self._held(run) as held:
                 data = held.read(name.split("/"), self._services.settings.workspace.max_total_bytes)
         except (Unreadable, TooLarge, OutOfTime):
             return None

@@ -15,6 +15,7 @@ from orchestrators.durable.artifact_store import ArtifactStore
 from schemas.problem import ProblemError
 
 NOBODY = 65534
+EXECUTION = "0123456789abcdef" * 2
 CONTENT = '{"output":"\N{LATIN SMALL LETTER E WITH ACUTE}"}'.encode()
 
 
@@ -150,53 +151,53 @@ class TestFiles:
     ) -> None:
         made = made_by_a_run(tmp_path / "worker")
 
-        count = store.put_files("run-1", tmp_path / "worker")
-        ArtifactStore(url).get_files("run-1", tmp_path / "server" / "run-1")
+        count = store.put_files("run-1", EXECUTION, tmp_path / "worker")
+        ArtifactStore(url).get_files("run-1", EXECUTION, tmp_path / "server" / "run-1")
 
         assert count == len(made)
         assert files_below(tmp_path / "server" / "run-1") == made
 
     def test_only_this_user_may_look_at_what_comes(self, store: ArtifactStore, tmp_path: Path) -> None:
         made_by_a_run(tmp_path / "worker")
-        store.put_files("run-1", tmp_path / "worker")
+        store.put_files("run-1", EXECUTION, tmp_path / "worker")
 
-        store.get_files("run-1", tmp_path / "server")
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
 
         folders = [tmp_path / "server", *(path for path in (tmp_path / "server").rglob("*") if path.is_dir())]
         assert {mode_of(folder) for folder in folders} == {0o700}
 
     def test_a_file_that_is_there_already_stays(self, store: ArtifactStore, tmp_path: Path) -> None:
         made = made_by_a_run(tmp_path / "worker")
-        store.put_files("run-1", tmp_path / "worker")
+        store.put_files("run-1", EXECUTION, tmp_path / "worker")
         (tmp_path / "server").mkdir()
         (tmp_path / "server" / "picture.png").write_bytes(b"mine")
 
-        store.get_files("run-1", tmp_path / "server")
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
 
         assert files_below(tmp_path / "server") == {**made, "picture.png": b"mine"}
 
     def test_two_who_fetch_at_once_both_have_everything(self, store: ArtifactStore, tmp_path: Path) -> None:
         made = made_by_a_run(tmp_path / "worker")
-        store.put_files("run-1", tmp_path / "worker")
+        store.put_files("run-1", EXECUTION, tmp_path / "worker")
 
         with ThreadPoolExecutor(4) as threads:
-            for done in [threads.submit(store.get_files, "run-1", tmp_path / "server") for _ in range(8)]:
+            for done in [threads.submit(store.get_files, "run-1", EXECUTION, tmp_path / "server") for _ in range(8)]:
                 done.result()
 
         assert files_below(tmp_path / "server") == made
 
     def test_a_run_that_made_none_leaves_no_folder(self, store: ArtifactStore, tmp_path: Path) -> None:
-        store.get_files("run-1", tmp_path / "server")
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
 
-        assert store.put_files("run-1", tmp_path / "nothing") == 0
+        assert store.put_files("run-1", EXECUTION, tmp_path / "nothing") == 0
         assert not (tmp_path / "server").exists()
 
     def test_content_and_files_of_a_run_do_not_mix(self, store: ArtifactStore, tmp_path: Path) -> None:
         made = made_by_a_run(tmp_path / "worker")
         digest = store.put("run-1", CONTENT)
 
-        store.put_files("run-1", tmp_path / "worker")
-        store.get_files("run-1", tmp_path / "server")
+        store.put_files("run-1", EXECUTION, tmp_path / "worker")
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
 
         assert store.get("run-1", digest) == CONTENT
         assert files_below(tmp_path / "server") == made
@@ -212,8 +213,8 @@ class TestFiles:
         (worker / "nowhere").symlink_to(tmp_path / "nowhere")
         os.mkfifo(worker / "pipe")
 
-        count = store.put_files("run-1", worker)
-        store.get_files("run-1", tmp_path / "server")
+        count = store.put_files("run-1", EXECUTION, worker)
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
 
         assert count == 1
         assert files_below(tmp_path / "server") == {"kept": b"kept"}
@@ -222,18 +223,18 @@ class TestFiles:
     def test_a_name_that_leads_out_is_nobodys_file(self, tmp_path: Path, name: str) -> None:
         # Objects have any names; files of a folder cannot have these.
         store = ArtifactStore(f"memory://{uuid.uuid4().hex}/store")
-        store._files.pipe_file(store._path("run-1", "files", name), b"evil")
-        store._files.pipe_file(store._path("run-1", "files", "good"), b"good")
+        store._files.pipe_file(store._path("run-1", "files", EXECUTION, name), b"evil")
+        store._files.pipe_file(store._path("run-1", "files", EXECUTION, "good"), b"good")
 
-        store.get_files("run-1", tmp_path / "server" / "run-1")
+        store.get_files("run-1", EXECUTION, tmp_path / "server" / "run-1")
 
         assert files_below(tmp_path) == {"server/run-1/good": b"good"}
 
     def test_an_absolute_name_is_one_below_the_folder(self, tmp_path: Path) -> None:
         store = ArtifactStore(f"memory://{uuid.uuid4().hex}/store")
-        store._files.pipe_file(store._path("run-1", "files", "/etc/evil"), b"evil")
+        store._files.pipe_file(store._path("run-1", "files", EXECUTION, "/etc/evil"), b"evil")
 
-        store.get_files("run-1", tmp_path / "server")
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
 
         assert files_below(tmp_path) == {"server/etc/evil": b"evil"}
 
@@ -245,11 +246,11 @@ class TestForgetting:
         made_by_a_run(tmp_path / "worker")
         kept = store.put("run-2", CONTENT)
         digest = store.put("run-1", CONTENT)
-        store.put_files("run-1", tmp_path / "worker")
+        store.put_files("run-1", EXECUTION, tmp_path / "worker")
 
         store.forget("run-1")
 
-        store.get_files("run-1", tmp_path / "server")
+        store.get_files("run-1", EXECUTION, tmp_path / "server")
         with pytest.raises(ProblemError):
             store.get("run-1", digest)
         assert not (tmp_path / "server").exists()
@@ -277,8 +278,8 @@ class TestIds:
         for call in (
             lambda: store.put(run_id, CONTENT),
             lambda: store.get(run_id, digest),
-            lambda: store.put_files(run_id, tmp_path / "worker"),
-            lambda: store.get_files(run_id, tmp_path / "server"),
+            lambda: store.put_files(run_id, EXECUTION, tmp_path / "worker"),
+            lambda: store.get_files(run_id, EXECUTION, tmp_path / "server"),
             lambda: store.forget(run_id),
         ):
             with pytest.raises(ValueError, match="is no id of a run"):
@@ -304,7 +305,7 @@ class TestFolder:
     def test_only_this_user_may_look_into_it(self, in_folder: ArtifactStore, folder: Path, tmp_path: Path) -> None:
         made_by_a_run(tmp_path / "worker")
         in_folder.put("run-1", CONTENT)
-        in_folder.put_files("run-1", tmp_path / "worker")
+        in_folder.put_files("run-1", EXECUTION, tmp_path / "worker")
 
         assert {mode_of(path) for path in [folder, *folder.rglob("*")] if path.is_dir()} == {0o700}
 
@@ -313,10 +314,10 @@ class TestFolder:
     ) -> None:
         (tmp_path / "secret").write_bytes(b"secret")
         made = made_by_a_run(tmp_path / "worker")
-        in_folder.put_files("run-1", tmp_path / "worker")
-        (folder / "run-1" / "files" / "link").symlink_to(tmp_path / "secret")
+        in_folder.put_files("run-1", EXECUTION, tmp_path / "worker")
+        (folder / "run-1" / "files" / EXECUTION / "link").symlink_to(tmp_path / "secret")
 
-        in_folder.get_files("run-1", tmp_path / "server")
+        in_folder.get_files("run-1", EXECUTION, tmp_path / "server")
 
         assert files_below(tmp_path / "server") == made
 
@@ -350,7 +351,7 @@ class TestFolder:
         for call in (
             lambda: in_folder.put("run-1", CONTENT),
             lambda: in_folder.get("run-1", "0" * 64),
-            lambda: in_folder.put_files("run-1", tmp_path / "worker"),
+            lambda: in_folder.put_files("run-1", EXECUTION, tmp_path / "worker"),
         ):
             with pytest.raises(ProblemError) as refused:
                 call()

@@ -324,7 +324,8 @@ def test_what_is_large_goes_by_the_artifact_store_and_files_come_to_the_reader(
 
 
 def artifacts_of(deployment: Deployment, run_id: str) -> Path:
-    return deployment.home / "state" / "mthds-rpc" / "artifacts" / run_id
+    (folder,) = (deployment.home / "state" / "mthds-rpc" / "artifacts" / "_temporal" / run_id).iterdir()
+    return folder
 
 
 def test_without_an_artifact_store_what_is_too_large_is_refused_before_anything_is_sent(

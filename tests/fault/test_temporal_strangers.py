@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -18,55 +18,27 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskCompletedRequest,
 )
 from temporalio.client import Client
-from temporalio.common import RawValue
 from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
-from orchestrators.temporal.memo import Asked
-from orchestrators.temporal.names import ASKED, RUN
+from orchestrators.temporal.names import ASKED
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.workflows import RunMethod
 from schemas.method_source import MethodSource
-from schemas.runs import RunRequest
-from tests.support.bundles import GREETING
 from tests.support.client import RpcClient
 from tests.support.durable import WAIT, events_of, greeting, output_of, start
 from tests.support.ledgers import request
+from tests.support.strangers import DOCUMENT, NO_JSON, asked_for, code_of, memo_of, order_of, start_workflow
 from tests.support.temporal import Deployment, TemporalServer, temporal_server, wait_for_a_worker
 
 Json = dict[str, Any]
-
-NO_JSON = RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\xff"))
-DOCUMENT = GREETING.replace('name = "Text"', 'name = "Document"').replace("{{ name }}", "{{ name.url }}")
 
 
 @pytest.fixture(scope="module")
 def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServer]:
     with temporal_server(tmp_path_factory.mktemp("temporal")) as server:
         yield server
-
-
-def asked_for(run_id: str, **more: Any) -> RunRequest:
-    return request("temporal", MethodSource(mthds_contents=[GREETING]), {"name": "Ann"}, run_id, **more)
-
-
-def order_of(run: Any, **more: Any) -> Json:
-    """What our server starts a workflow with."""
-    parcel = run if not isinstance(run, RunRequest) else {"inline": run.model_dump(mode="json", exclude_none=True)}
-    return {"request": parcel, "deadline": None, "heartbeat_timeout_s": 2.5, "retry_pause_s": 0.1, **more}
-
-
-def memo_of(run: RunRequest, **more: Any) -> Json:
-    return {ASKED: Asked.of(run).model_dump(exclude_none=True) | more}
-
-
-async def start_workflow(client: Client, queue: str, run_id: str, arguments: list[Any], memo: Json) -> None:
-    await client.start_workflow(RUN, args=arguments, id=run_id, task_queue=queue, memo=memo)
-
-
-def code_of(answer: Json) -> str:
-    return str(answer["error"]["data"]["code"]) if "error" in answer else "none"
 
 
 def strange_starts(victim: str) -> dict[str, tuple[list[Any], Json, str]]:
