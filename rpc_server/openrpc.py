@@ -16,6 +16,7 @@ from rpc_server.wire.binding import META
 from rpc_server.wire.dispatch import MethodSpec
 from rpc_server.wire.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
 from schemas.problem import Problem
+from schemas.problem_codes import title_of
 
 _REF = "#/components/schemas/{model}"
 
@@ -96,17 +97,12 @@ def _integer(code: str) -> int:
 
 
 def _error(integer: int, codes: list[str]) -> dict[str, Any]:
-    titles = {code: _title(code) for code in codes}
+    titles = {code: title_of(code) for code in codes}
     return {
         "code": integer,
         "message": ", ".join(sorted({f"{code.rpartition('.')[0]}.*" for code in codes})),
         "data": {"schema": {"$ref": _REF.format(model="Problem")}, "codes": titles},
     }
-
-
-def _title(code: str) -> str:
-    known = CORE_CODE_SPECS.get(code)
-    return known.title if known is not None else code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from schemas.base import Open
+from schemas.problem_codes import title_of
 
 Retry = Literal["no", "yes", "outcome_unknown"]
 
@@ -89,7 +90,6 @@ class ProblemError(Exception):
 
 def problem_error(
     code: str,
-    title: str,
     detail: str,
     *,
     next_step: tuple[str, str],
@@ -104,7 +104,7 @@ def problem_error(
     """Build the exception to raise for a failure of ours. `next_step` is (kind, sentence)."""
     problem = Problem(
         code=code,
-        title=title,
+        title=title_of(code),
         detail=detail,
         domain=domain,
         retry=retry,

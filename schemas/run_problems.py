@@ -1,13 +1,13 @@
 """The problems of a run that every ledger tells in the same words."""
 
 from schemas.problem import NextStep, Problem, ProblemError, problem_error
+from schemas.problem_codes import title_of
 
 
 def run_id_taken(run_id: str) -> ProblemError:
     """The refusal of a run id that another request has."""
     return problem_error(
         "request.idempotency_conflict",
-        "The run id belongs to another request",
         f"A run named {run_id!r} was asked for with another method or other inputs.",
         next_step=("change_input", "Choose another `run_id`, or leave it out."),
         params={"run_id": run_id},
@@ -19,7 +19,6 @@ def run_not_found(run_id: str) -> ProblemError:
     """The refusal of a run that the ledger does not know."""
     return problem_error(
         "run.not_found",
-        "No such run",
         f"No run named {run_id!r} is known here.",
         next_step=("change_input", "Check the id; `runs/list` names the runs that are known."),
         params={"pipeline_run_id": run_id},
@@ -30,7 +29,6 @@ def run_not_finished(run_id: str) -> ProblemError:
     """The refusal of a result that is not there yet."""
     return problem_error(
         "run.not_finished",
-        "The run has not ended",
         f"The run {run_id!r} is still going.",
         domain="runtime",
         retry="yes",
@@ -44,7 +42,6 @@ def result_not_kept(run_id: str) -> ProblemError:
     """The refusal of a result that had to make room for those of newer runs."""
     return problem_error(
         "run.results_not_stored",
-        "The run's result could not be kept",
         f"The run {run_id!r} completed, and its result is not kept any more: newer runs needed the memory.",
         domain="operator",
         next_step=(
@@ -61,7 +58,7 @@ def run_cancelled(run_id: str | None) -> Problem:
     """How a run ends that somebody cancelled."""
     return Problem(
         code="run.cancelled",
-        title="The run was cancelled",
+        title=title_of("run.cancelled"),
         detail="The run was cancelled before it ended.",
         domain="input",
         retry="yes",
@@ -79,7 +76,7 @@ def run_timed_out(run_id: str | None, limit_s: float | None, setting: str = "tim
     after = "when its time was up" if limit is None else f"after its limit of {limit:g} seconds"
     return Problem(
         code="run.timed_out",
-        title="The run did not end in time",
+        title=title_of("run.timed_out"),
         detail=f"The run was stopped {after}.",
         domain="method",
         next_step=NextStep(
@@ -94,7 +91,7 @@ def run_lost(run_id: str | None, detail: str) -> Problem:
     """How a run ends of which nobody can say what it did."""
     return Problem(
         code="run.lost",
-        title="The run was lost",
+        title=title_of("run.lost"),
         detail=detail,
         domain="runtime",
         retry="outcome_unknown",
@@ -129,7 +126,7 @@ def run_unexpected(run_id: str, process: str = "worker") -> Problem:
     """How a run ends in a `process` that failed unexpectedly."""
     return Problem(
         code="runtime.unexpected",
-        title="Something unexpected failed",
+        title=title_of("runtime.unexpected"),
         detail=f"The {process} met an unexpected failure; its stderr holds the details.",
         next_step=NextStep(kind="report", detail=f"Report it with what the {process}'s stderr holds."),
         pipeline_run_id=run_id,

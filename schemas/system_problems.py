@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 
 from schemas.problem import NextStep, Problem
+from schemas.problem_codes import title_of
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -29,7 +30,7 @@ def system_problem(error: BaseException) -> Problem | None:
 def _misconfigured(error: OSError) -> Problem:
     return Problem(
         code="runtime.misconfigured",
-        title="The runtime is misconfigured",
+        title=title_of("runtime.misconfigured"),
         detail=f"A file or folder that the runtime needs cannot be used: {_reason(error)}.",
         domain="operator",
         next_step=NextStep(
@@ -44,7 +45,7 @@ def _misconfigured(error: OSError) -> Problem:
 def _unavailable(detail: str, step: str) -> Problem:
     return Problem(
         code="runtime.unavailable",
-        title="The runtime is not available",
+        title=title_of("runtime.unavailable"),
         detail=detail,
         domain="operator",
         retry="yes",

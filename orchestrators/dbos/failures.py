@@ -48,7 +48,6 @@ def made_by_newer(release: str) -> LedgerUnusable:
     """The refusal of a ledger that a later release changed so that this one cannot use it."""
     error = problem_error(
         "runtime.misconfigured",
-        "The runtime is misconfigured",
         f"The database of runs was made by release {release} of mthds-rpc, and this release cannot use it.",
         domain="operator",
         next_step=("upgrade", f"Install mthds-rpc {release} or later, or name another `database_url`."),
@@ -84,7 +83,6 @@ def unavailable(detail: str, step: str) -> ProblemError:
     """`runtime.unavailable`: the same call may work later."""
     return problem_error(
         "runtime.unavailable",
-        "The orchestrator cannot be reached",
         detail,
         domain="operator",
         retry="yes",
@@ -97,7 +95,6 @@ def broken(detail: str, step: str) -> ProblemError:
     """`runtime.misconfigured`: a person has to fix something first."""
     return problem_error(
         "runtime.misconfigured",
-        "The runtime is misconfigured",
         detail,
         domain="operator",
         next_step=("fix_configuration", f"{step} The server's stderr holds the reason."),

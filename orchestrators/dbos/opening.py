@@ -22,7 +22,6 @@ def open_database(context: PluginContext, *, follows: bool = True) -> tuple[Dbos
 def _misconfigured(fault: SettingFault) -> ProblemError:
     return problem_error(
         "runtime.misconfigured",
-        "The runtime is misconfigured",
         f"The setting {'.'.join(fault.key)} of rpc_dbos.toml {fault.message}.",
         domain="operator",
         next_step=("fix_configuration", "Correct it, then start again; `mthds-rpc config` says where it is set."),

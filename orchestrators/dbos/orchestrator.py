@@ -97,7 +97,6 @@ def _acknowledged(run_id: str, state: RunState, created_at: float, alive: bool) 
 def _no_worker() -> ProblemError:
     return problem_error(
         "runtime.unavailable",
-        "The orchestrator cannot be reached",
         "No worker is alive that could run it, and `execute` would wait for one.",
         domain="operator",
         retry="yes",

@@ -32,7 +32,6 @@ class DirectOrchestrator:
         """Never reached through the server, which asks `supports_fire_and_forget` first."""
         raise problem_error(
             "runtime.unsupported",
-            "This orchestrator cannot start a run without waiting",
             "A run on `direct` ends with the server that runs it, so nothing can be promised.",
             next_step=("change_input", "Call `execute`, or name an orchestration_mode that keeps runs."),
             params={"capability": "start"},

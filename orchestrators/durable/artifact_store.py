@@ -124,7 +124,6 @@ def _protocols(files: Any) -> tuple[str, ...]:
 def _unusable(error: OSError) -> ProblemError:
     return problem_error(
         "runtime.unavailable",
-        "The artifact store cannot be used",
         f"The artifact store cannot be used: {error.strerror or type(error).__name__}.",
         domain="operator",
         retry="yes",
@@ -136,7 +135,6 @@ def _unusable(error: OSError) -> ProblemError:
 def _gone(run_id: str) -> ProblemError:
     return problem_error(
         "run.results_not_stored",
-        "The run's content is not in the artifact store",
         f"What the run {run_id!r} left in the artifact store is not there any more, or is not what it was.",
         domain="operator",
         next_step=(

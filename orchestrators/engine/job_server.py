@@ -16,6 +16,7 @@ from orchestrators.engine.pacing import Steps, too_many_steps
 from orchestrators.engine.prewarm import IDLE_S, import_ahead, modules_for
 from orchestrators.engine.problems import problem_of
 from schemas.problem import NextStep, Problem
+from schemas.problem_codes import title_of
 from schemas.runs import RunEvent
 
 logger = logging.getLogger(__name__)
@@ -169,7 +170,7 @@ def _method_ended(error: BaseException) -> Problem:
     what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
     return Problem(
         code="run.failed",
-        title="The run failed",
+        title=title_of("run.failed"),
         detail=f"The method's own Python {what}, which would have ended its engine.",
         domain="method",
         params={"run_status": "FAILED"},
@@ -180,7 +181,7 @@ def _method_ended(error: BaseException) -> Problem:
 def _too_large(size: int) -> Problem:
     return Problem(
         code="run.results_not_stored",
-        title="The run's result could not be kept",
+        title=title_of("run.results_not_stored"),
         detail=f"The engine's answer has {size:,} bytes; {MAX_FROM_ENGINE:,} are the most that it may have.",
         domain="method",
         next_step=NextStep(kind="change_method", detail="Have the method give less, and keep large content in files."),

@@ -153,7 +153,6 @@ def _judging(engine: Engine, method: MethodSource) -> AbstractAsyncContextManage
 def _invalid(faults: list[ProblemItem], run_id: str | None) -> ProblemError:
     return problem_error(
         "method.invalid",
-        "The method does not validate",
         f"The method does not validate: {faults[0].detail}",
         domain="method",
         next_step=("change_method", "Fix each fault that `errors` lists, then send the request again."),

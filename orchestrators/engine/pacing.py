@@ -14,6 +14,7 @@ from pipelex.pipe_run.pipe_job import PipeJob
 from pipelex.pipe_run.pipe_router import PipeRouter
 
 from schemas.problem import NextStep, Problem
+from schemas.problem_codes import title_of
 
 _LONGEST_TURN_S = 0.05
 
@@ -77,7 +78,7 @@ def too_many_steps(limit: int, run_id: str | None) -> Problem:
     """Why a job was ended that started more than `limit` pipes."""
     return Problem(
         code="method.invalid",
-        title="The method does not validate",
+        title=title_of("method.invalid"),
         detail=f"A dry run of the method would start more than {limit:,} pipes, which is the most that one may start.",
         domain="method",
         next_step=NextStep(

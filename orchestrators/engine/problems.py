@@ -8,6 +8,7 @@ from pipelex.errors.failure_problem import failure_problem
 from pipelex.errors.problem import PipelexProblem, ProblemView, caller_view_of
 
 from schemas.problem import NextStep, Problem, ProblemError
+from schemas.problem_codes import title_of
 from schemas.system_problems import causes_of, system_problem
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def _too_deep() -> Problem:
     """The refusal of a method that Python itself cannot follow."""
     return Problem(
         code="method.invalid",
-        title="The method does not validate",
+        title=title_of("method.invalid"),
         detail=f"The method does not validate: {TOO_DEEP_DETAIL}",
         domain="method",
         next_step=NextStep(kind="change_method", detail="Make it flatter: fewer levels inside one another."),
@@ -70,7 +71,7 @@ def package_invalid(detail: str, path: str | None = None) -> Problem:
     """The refusal of a method, or of a package it calls, for its METHODS.toml."""
     return Problem(
         code="method.package_invalid",
-        title="The method's package breaks a package rule",
+        title=title_of("method.package_invalid"),
         detail=detail,
         domain="method",
         next_step=NextStep(kind="change_method", detail="Correct that METHODS.toml, then send the request again."),

@@ -113,7 +113,6 @@ def _inputs_at_fault(run_id: str) -> Iterator[None]:
         logger.warning("the inputs of the run %s cannot be read", run_id, exc_info=error)
         raise problem_error(
             "input.invalid",
-            "An input is not valid",
             "An input is shaped as nothing that the method takes.",
             next_step=(
                 "change_input",
@@ -235,7 +234,6 @@ def _refuse_reserved_keys(value: Any) -> None:
             if reserved:
                 raise problem_error(
                     "request.invalid",
-                    "The request does not match the method's schema",
                     f"An input holds the reserved key {sorted(reserved)[0]!r}.",
                     next_step=("change_input", "Remove the key, then send the request again."),
                     params={"field": "inputs"},

@@ -85,7 +85,6 @@ def _read(files: Files) -> FileMapReading:
     except TreeSourceError as error:
         raise problem_error(
             "request.invalid",
-            "The request does not match the method's schema",
             error.message,
             next_step=("change_input", "Correct `files`, then send the request again."),
             params={"field": "files"},
@@ -100,14 +99,12 @@ def _refused(error: MethodTreeRefusedError) -> ProblemError:
             if escape is not None:
                 return problem_error(
                     "security.input_path_refused",
-                    "A path the caller supplied was refused",
                     f"The key {name!r} of `files` leads out of the method.",
                     next_step=("change_input", "Write each key relative to the method's folder, with forward slashes."),
                     params={"rule": str(escape.rule)},
                 )
     return problem_error(
         "method.package_invalid",
-        "The method's files are refused",
         error.message,
         domain="method",
         next_step=("change_method", "Correct the files of the method, then send the request again."),
@@ -120,7 +117,6 @@ def _check_package(address: str, files: Files) -> None:
     if not is_valid_address(address) or not _DIRECTORY.fullmatch(_package_dir_name(address)):
         raise problem_error(
             "request.invalid",
-            "The request does not match the method's schema",
             f"{address[:_MOST_SHOWN]!r} in `dependencies` is no address of a package.",
             next_step=("change_input", "Give each package by an address such as `github.com/owner/name`."),
             params={"field": "dependencies"},

@@ -7,7 +7,6 @@ def boot_failed(detail: str) -> ProblemError:
     """No engine came up."""
     return problem_error(
         "runtime.unavailable",
-        "The engine could not start",
         detail,
         domain="operator",
         retry="yes",
@@ -19,7 +18,6 @@ def engine_lost(reason: str) -> ProblemError:
     """An engine ended, and so did the next one, before they had told what was asked of them. Nothing was run."""
     return problem_error(
         "runtime.unavailable",
-        "The engine ended",
         f"The engine that was asked ended before it answered ({reason}).",
         domain="runtime",
         retry="yes",
@@ -31,7 +29,6 @@ def no_answer_in_time(limit_s: float) -> ProblemError:
     """An engine took longer to load or to judge a method than it may."""
     return problem_error(
         "runtime.unavailable",
-        "No engine answered in time",
         f"No engine had answered after {limit_s:g} seconds: the method takes too long to load or to judge, or this"
         " machine is too busy.",
         domain="runtime",
@@ -48,7 +45,6 @@ def python_refused(file: str) -> ProblemError:
     """The method holds Python, which may not run here."""
     return problem_error(
         "pipelex.deployment.custom_code_requires_sandbox",
-        "Python inside a method is not allowed here",
         f"The method holds Python, in {file!r}, which would run on this machine with your rights.",
         domain="operator",
         next_step=(

@@ -93,7 +93,6 @@ def _matches(record: RunRecord, query: RunQuery) -> bool:
 def _elsewhere(record: RunRecord) -> ProblemError:
     return problem_error(
         "run.outcome_unknown",
-        "What became of the run is not known here",
         f"The run was handed to the orchestrator '{record.orchestration_mode}', whose own system alone follows it.",
         domain="runtime",
         retry="outcome_unknown",

@@ -298,7 +298,6 @@ def _misconfigured(fault: PluginFault) -> ProblemError:
     logger.error("%s", fault)
     return problem_error(
         "pipelex.plugin.conflict",
-        "Two plugins conflict",
         f"The call failed, and what it means cannot be told: {fault}.",
         domain="operator",
         next_step=("fix_configuration", "Disable one of the two under [plugins] in rpc_override.toml."),
@@ -308,7 +307,6 @@ def _misconfigured(fault: PluginFault) -> ProblemError:
 def _not_served(mode: str, served: list[str]) -> ProblemError:
     return problem_error(
         "runtime.unsupported",
-        "This runtime cannot do what was asked",
         f"No installed plugin serves the orchestration mode '{mode}'. Installed: {', '.join(served) or 'none'}.",
         domain="operator",
         next_step=("change_input", "Name a mode that is installed; `mthds-rpc plugins` lists them."),
@@ -319,7 +317,6 @@ def _not_served(mode: str, served: list[str]) -> ProblemError:
 def _cannot_begin(origin: PluginOrigin, mode: str) -> ProblemError:
     return problem_error(
         "pipelex.plugin.broken",
-        "A plugin does not work",
         f"The plugin {origin}, which serves the orchestration mode '{mode}', failed when it was first used.",
         domain="operator",
         next_step=("fix_configuration", "Look at the server's stderr for the reason, and mend or disable the plugin."),

@@ -17,6 +17,7 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from schemas.problem import NextStep, Problem
+from schemas.problem_codes import title_of
 from schemas.run_problems import run_cancelled, run_id_taken, run_lost, run_not_found, run_timed_out
 
 MAPPED: Mapping[str, type[BaseException]] = {
@@ -68,7 +69,7 @@ def unreachable(address: str, why: str) -> Problem:
     """Nobody answers for the Temporal server."""
     return Problem(
         code="runtime.unavailable",
-        title="The orchestrator cannot be reached",
+        title=title_of("runtime.unavailable"),
         detail=f"The Temporal server at {address} cannot be reached: {_one_line(why)}.",
         domain="operator",
         retry="yes",
@@ -91,7 +92,7 @@ def no_worker(task_queue: str) -> Problem:
     """The server is there, and nobody who could take a run up."""
     return Problem(
         code="runtime.unavailable",
-        title="The orchestrator cannot be reached",
+        title=title_of("runtime.unavailable"),
         detail=f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one.",
         domain="operator",
         retry="yes",
@@ -107,7 +108,7 @@ def misconfigured(detail: str) -> Problem:
     """What is set cannot be used."""
     return Problem(
         code="runtime.misconfigured",
-        title="The runtime is misconfigured",
+        title=title_of("runtime.misconfigured"),
         detail=detail,
         domain="operator",
         next_step=NextStep(
@@ -122,7 +123,7 @@ def too_large(size: int | None, limit: int | None) -> Problem:
     sizes = "" if size is None else f" It has {size:,} bytes; {limit:,} go without a store."
     return Problem(
         code="request.too_large",
-        title="The request exceeds a size limit",
+        title=title_of("request.too_large"),
         detail=f"The request is too large for Temporal.{sizes}",
         domain="input",
         next_step=NextStep(
@@ -137,7 +138,7 @@ def unreadable(run_id: str) -> Problem:
     """A run whose data in Temporal this release cannot read: a newer release or another program wrote it."""
     return Problem(
         code="run.lost",
-        title="The run cannot be read",
+        title=title_of("run.lost"),
         detail=f"Some of what Temporal keeps of the run {run_id!r} cannot be read by this release of mthds-rpc.",
         domain="runtime",
         retry="outcome_unknown",
@@ -154,7 +155,7 @@ def run_terminated(run_id: str | None, why: str | None) -> Problem:
     said = f": {_one_line(why)}" if why else ""
     return Problem(
         code="run.terminated",
-        title="The run was stopped by an operator or an erasure",
+        title=title_of("run.terminated"),
         detail=f"The run was terminated in Temporal{said}.",
         domain="operator",
         next_step=NextStep(kind="report", detail="Ask whoever runs the Temporal server why, then run it again."),
@@ -188,7 +189,7 @@ def _refusal(status: RPCStatusCode) -> Problem:
     is_known = status is RPCStatusCode.PERMISSION_DENIED
     return Problem(
         code="auth.forbidden" if is_known else "auth.invalid_credential",
-        title="The operation is not allowed" if is_known else "The credential was refused",
+        title=title_of("auth.forbidden" if is_known else "auth.invalid_credential"),
         detail="The Temporal server refuses what this mthds-rpc identifies itself by.",
         domain="operator",
         next_step=NextStep(
@@ -219,7 +220,7 @@ def _of_application(error: ApplicationError, run_id: str | None) -> Problem:
 def _failed(run_id: str | None, detail: str) -> Problem:
     return Problem(
         code="run.failed",
-        title="The run did not succeed",
+        title=title_of("run.failed"),
         detail=_one_line(detail) or "The run ended without success.",
         domain="runtime",
         next_step=NextStep(kind="report", detail="Look at the run in Temporal, and report it to whoever runs that."),

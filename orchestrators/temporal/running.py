@@ -21,6 +21,7 @@ from orchestrators.temporal.names import HANDED_BACK
 from orchestrators.temporal.payloads import Parcels
 from orchestrators.temporal.reading import Look, look
 from schemas.problem import NextStep, Problem, ProblemError
+from schemas.problem_codes import title_of
 from schemas.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
@@ -225,7 +226,7 @@ def _not_kept(run_id: str, too_large: Problem) -> Problem:
     size = (too_large.params or {}).get("size")
     return Problem(
         code="run.results_not_stored",
-        title="The run's result could not be kept",
+        title=title_of("run.results_not_stored"),
         detail=f"The run completed, and its result of {size:,} bytes is too large for Temporal."
         if size
         else "The run completed, and its result could not be kept.",

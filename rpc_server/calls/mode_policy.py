@@ -58,7 +58,6 @@ def allowed_mode(requested: str | None, settings: Settings) -> str:
         return requested
     raise problem_error(
         "pipelex.deployment.orchestration_override_forbidden",
-        "This deployment does not allow choosing the orchestration mode",
         f"This server runs everything in the mode '{default}', and the request asks for '{requested}'.",
         next_step=(
             "change_input",
@@ -76,7 +75,6 @@ def no_such_mode(mode: str, settings: Settings, installed: list[str]) -> Problem
     if mode != settings.orchestration_mode:
         return problem_error(
             "runtime.unsupported",
-            "This runtime cannot do what was asked",
             detail,
             domain="operator",
             next_step=("change_input", f"{remedy}, or name a mode that is installed."),
@@ -84,7 +82,6 @@ def no_such_mode(mode: str, settings: Settings, installed: list[str]) -> Problem
         )
     return problem_error(
         "pipelex.plugin.not_found",
-        "No plugin provides the configured choice",
         detail,
         domain="operator",
         next_step=(
@@ -100,7 +97,6 @@ def _start_unsupported(mode: str, settings: Settings, capable: list[str]) -> Pro
     remedy = f"name one of {', '.join(others)} as `orchestration_mode`" if others else "use a server in a durable mode"
     return problem_error(
         "runtime.unsupported",
-        "This runtime cannot do what was asked",
         f"The orchestration mode '{mode}' cannot run a method that nobody waits for.",
         domain="operator",
         next_step=("change_input", f"Call `execute`, which waits, or {remedy}."),

@@ -39,7 +39,6 @@ def _run_id(params: RunParams) -> str:
     if params.run_id and params.pipeline_run_id and params.run_id != params.pipeline_run_id:
         raise problem_error(
             "request.invalid",
-            "The request does not match the method's schema",
             "`run_id` and `pipeline_run_id` are two names for one thing, and they differ.",
             next_step=("change_input", "Give one of them."),
             params={"field": "run_id"},
@@ -51,7 +50,6 @@ def _timeout(params: RunParams, longest: float) -> float:
     if params.timeout_s is not None and params.timeout_s > longest:
         raise problem_error(
             "request.invalid",
-            "The request does not match the method's schema",
             f"`timeout_s` is {params.timeout_s:g}, and this server lets a run take {longest:g} seconds at the most.",
             next_step=("change_input", "Ask for less, or raise `max_timeout_s` under [runs] in rpc_override.toml."),
             params={"field": "timeout_s", "limit_seconds": longest},

@@ -157,7 +157,6 @@ def _refused(detail: str, items: "list[ProblemItem] | None" = None) -> "ProblemE
 
     return problem_error(
         "request.invalid",
-        "The params do not match the method",
         detail,
         next_step=("change_input", "Correct the params, then send the request again; `rpc.discover` describes them."),
         params=items[0].params if items else None,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rpc_server.wire.exception_groups import leaves
+from schemas.problem_codes import title_of
 from schemas.rpc_fault import RpcFault
 
 if TYPE_CHECKING:
@@ -113,7 +114,6 @@ def _no_text() -> RpcError:
     return _error(
         INVALID_PARAMS,
         "request.invalid",
-        "The params do not match the method",
         "A string in the params, or the name of a member, holds half of a surrogate pair, which is no text.",
         ("change_input", "Send whole characters, then send the request again."),
     )
@@ -158,7 +158,6 @@ def unexpected(error: BaseException) -> RpcError:
     return _error(
         INTERNAL_ERROR,
         "runtime.unexpected",
-        "Something unexpected failed",
         f"The server met an unexpected failure; its log names it by the reference {reference}.",
         ("report", "Report it with the lines that the server's stderr holds under that reference."),
         domain="runtime",
@@ -171,7 +170,6 @@ def parse_error(detail: str) -> RpcError:
     return _error(
         PARSE_ERROR,
         "request.malformed",
-        "The message cannot be parsed",
         detail,
         ("change_input", "Send each message as one JSON text in UTF-8, on one line or behind a Content-Length header."),
         params={"reason": "unreadable"},
@@ -183,7 +181,6 @@ def message_too_large(detail: str, limit: int) -> RpcError:
     return _error(
         INVALID_REQUEST,
         "request.too_large",
-        "The message is too large",
         detail,
         (
             "change_input",
@@ -198,7 +195,6 @@ def invalid_request(detail: str) -> RpcError:
     return _error(
         INVALID_REQUEST,
         "request.malformed",
-        "The message is not a JSON-RPC 2.0 request",
         detail,
         ("change_input", "Send an object with `jsonrpc`, `method`, and, where an answer is wanted, `id`."),
         params={"reason": "not_a_request"},
@@ -212,7 +208,6 @@ def method_not_found(name: str, known: Iterable[str]) -> RpcError:
     return _error(
         METHOD_NOT_FOUND,
         "request.not_found",
-        "No such method",
         f"There is no method `{shortened(name)}`.{hint}",
         ("change_input", "Call a method that this server has; `rpc.discover` lists them."),
         params={"method": shortened(name)},
@@ -224,7 +219,6 @@ def overloaded(limit: int) -> RpcError:
     return _error(
         UNAVAILABLE,
         "runtime.unavailable",
-        "Too many calls are in flight",
         f"{limit} calls are in flight already, as many as the server takes at once.",
         ("retry", "Send the call again when an earlier one has been answered."),
         domain="runtime",
@@ -238,7 +232,6 @@ def cancelled() -> RpcError:
     return _error(
         CANCELLED,
         "run.cancelled",
-        "The call was cancelled",
         "The call was cancelled by its caller before it ended.",
         ("retry", "Call again if the result is still wanted."),
         retry="yes",
@@ -250,7 +243,6 @@ def stopping() -> RpcError:
     return _error(
         UNAVAILABLE,
         "runtime.unavailable",
-        "The server is stopping",
         "The server stopped before the call had ended.",
         ("retry", "Call again on a server that is running."),
         domain="runtime",
@@ -263,7 +255,7 @@ def _of_fault(fault: RpcFault) -> RpcError:
     if fault.data is not None:
         return {"code": fault.code, "message": fault.message, "data": fault.data}
     problem_code = _MCP_PROBLEMS.get(fault.code, "request.invalid")
-    return _error(fault.code, problem_code, "The request cannot be served", fault.message, _MCP_NEXT_STEP)
+    return _error(fault.code, problem_code, fault.message, _MCP_NEXT_STEP)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
@@ -283,7 +275,6 @@ def shortened(text: str) -> str:
 def _error(
     code: int,
     problem_code: str,
-    title: str,
     detail: str,
     next_step: tuple[str, str],
     *,
@@ -294,7 +285,7 @@ def _error(
     kind, sentence = next_step
     data: dict[str, Any] = {
         "code": problem_code,
-        "title": title,
+        "title": title_of(problem_code),
         "detail": detail,
         "domain": domain,
         "retry": retry,

@@ -126,7 +126,6 @@ def _of_this_loop() -> _Threads:
 def _unavailable(detail: str) -> ProblemError:
     return problem_error(
         "runtime.unavailable",
-        "Files cannot be read now",
         detail,
         domain="operator",
         retry="yes",

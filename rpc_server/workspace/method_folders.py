@@ -45,7 +45,6 @@ def entry_pipe(source: MethodSource) -> str | None:
     pipes = bundle.get("pipe")
     raise problem_error(
         "request.pipe_unspecified",
-        "The request does not say which pipe to run",
         f"The bundle '{source.entry}' declares no `main_pipe`, and the request names no pipe.",
         next_step=("change_input", "Name a pipe in `pipe_code`, or give the method's folder instead of the file."),
         params={"candidates": sorted(pipes) if isinstance(pipes, dict) else []},

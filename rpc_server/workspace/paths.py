@@ -60,7 +60,6 @@ class Root:
         """The problem of asking for a path where there is no root."""
         return problem_error(
             "security.input_path_refused",
-            "A path the caller supplied was refused",
             f"The server has no workspace, so it {refused}: {self.refusal}.",
             next_step=(
                 "change_input",
@@ -107,7 +106,6 @@ class FileReader:
 def _refused(given: str, rule: str, why: str) -> ProblemError:
     return problem_error(
         "security.input_path_refused",
-        "A path the caller supplied was refused",
         f"The path '{given}' {why}.",
         next_step=(
             "change_input",
@@ -120,7 +118,6 @@ def _refused(given: str, rule: str, why: str) -> ProblemError:
 def _unreadable(path: str, place: str, error: Unreadable) -> ProblemError:
     return problem_error(
         "input.file_unreadable",
-        "An input file cannot be read",
         f"The file '{path}', given for '{place}', {error.reason}.",
         next_step=(
             "change_input",
@@ -133,7 +130,6 @@ def _unreadable(path: str, place: str, error: Unreadable) -> ProblemError:
 def _too_large(path: str, place: str, error: TooLarge) -> ProblemError:
     return problem_error(
         "input.too_large",
-        "An input exceeds a size limit",
         f"'{path}', given for '{place}', brings this call to {error.size} bytes, past the limit of {error.limit}.",
         next_step=(
             "change_input",

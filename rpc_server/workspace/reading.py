@@ -121,7 +121,6 @@ def _told(given: str) -> Iterator[None]:
 def _not_found(given: str, detail: str) -> ProblemError:
     return problem_error(
         "method.not_found",
-        "No method at this address",
         detail,
         next_step=("change_input", "Correct `method`; `methods/list` names the methods of the workspace."),
         params={"method_ref": given},
@@ -131,7 +130,6 @@ def _not_found(given: str, detail: str) -> ProblemError:
 def _above_workspace(given: str) -> ProblemError:
     return problem_error(
         "security.input_path_refused",
-        "A path the caller supplied was refused",
         f"'{given}' belongs to a method whose {MANIFEST_NAME} lies above the workspace.",
         next_step=("change_input", "Start the server with --workspace at that folder, or send the method's files."),
         params={"rule": "outside_root"},
@@ -141,7 +139,6 @@ def _above_workspace(given: str) -> ProblemError:
 def _invalid(given: str, detail: str, reason: str, **params: Any) -> ProblemError:
     return problem_error(
         "method.package_invalid",
-        "The method's package breaks a package rule",
         detail,
         domain="method",
         next_step=("change_method", f"Correct the files of '{given}', then send the request again."),
@@ -161,7 +158,6 @@ def _refused(given: str, error: Refused) -> ProblemError:
 def _changed(given: str, path: str) -> ProblemError:
     return problem_error(
         "method.changed_concurrently",
-        "The method changed while it was read",
         f"The file '{path}' of '{given}' changed while it was read.",
         domain="method",
         retry="yes",

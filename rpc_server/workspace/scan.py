@@ -15,6 +15,7 @@ from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, MANIFEST_NAME, MA
 from rpc_server.workspace.names import shown, why_odd
 from schemas.foreign_toml import BadToml, parse_toml_bytes
 from schemas.problem import Location, NextStep, Problem, ProblemItem
+from schemas.problem_codes import title_of
 from schemas.results import MethodEntry
 
 # A file that changed this short a time ago may change again without another time of change.
@@ -389,7 +390,7 @@ def _broken(path: str, why: str, line: int | None = None, column: int | None = N
     location = Location(file=path, line=line, column=column)
     return Problem(
         code="method.invalid",
-        title="The method is not valid",
+        title=title_of("method.invalid"),
         detail=f"{path} cannot be read: {why}.",
         domain="method",
         next_step=NextStep(kind="change_method", detail=f"Correct {path}."),

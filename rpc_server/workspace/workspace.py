@@ -144,7 +144,6 @@ def _check_one_method(params: MethodParams) -> None:
     what = f"gives the method {len(given)} times ({', '.join(given)})" if given else "gives no method"
     raise problem_error(
         "request.invalid",
-        "The request does not match the method's schema",
         f"The request {what}.",
         next_step=(
             "change_input",

@@ -487,7 +487,7 @@ class TestRuns:
         cancelled = await orchestrator.ledger.cancel(run_id)
 
         assert started == documented()["already started"]
-        assert (record.state, record.problem and record.problem.title) == (RunState.QUEUED, "The run cannot be read")
+        assert (record.state, record.problem and record.problem.title) == (RunState.QUEUED, "The run's outcome is lost")
         assert listed[run_id].problem == record.problem
         assert cancelled.state is RunState.CANCELLED
 

@@ -21,7 +21,7 @@ def test_the_command_line_imports_nothing_before_it_knows_the_command() -> None:
 
     loaded = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert set(loaded.split()) == {"rpc_server", "rpc_server.cli"}
+    assert set(loaded.split()) == {"rpc_server", "rpc_server.cli", "rpc_server.exit_statuses"}
 
 
 def test_help_teaches_the_first_steps_and_the_exit_statuses(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_foreign_workflow_is_one_bad_run_and_the_worker_continues(temporal: Te
         assert record["state"] == ("COMPLETED" if run_id == "far-memo" else "FAILED")
         assert ends[run_id]["kind"] == "run_ended"
         assert listed[run_id]["problem"]["code"] == record["problem"]["code"]
-    assert records["far-memo"]["problem"]["title"] == "The run cannot be read"
+    assert records["far-memo"]["problem"]["title"] == "The run's outcome is lost"
     assert listed[victim]["state"] == "COMPLETED"
     assert after["output"] == {"text": "Hello Bo"}
 

@@ -111,9 +111,7 @@ def specs(events: Events) -> list[MethodSpec]:
         return ["hello", 5]
 
     def fail(call: Call, params: AnyParams) -> Any:
-        raise problem_error(
-            "run.failed", "It failed", f"It failed as asked: {params.value}.", next_step=("retry", "Ask for less.")
-        )
+        raise problem_error("run.failed", f"It failed as asked: {params.value}.", next_step=("retry", "Ask for less."))
 
     async def crash(call: Call, params: AnyParams) -> Any:
         raise RuntimeError(f"a secret of the implementation: {params.value}")

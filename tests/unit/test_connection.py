@@ -102,7 +102,7 @@ class World:
         return self._odd_error(call, params)
 
     def _leak(self, call: Call, params: TextParams) -> Any:
-        raise problem_error("run.failed", "Failed", f"Refused: {params.text}.", next_step=("retry", "Again."))
+        raise problem_error("run.failed", f"Refused: {params.text}.", next_step=("retry", "Again."))
 
 
 def event(seq: int, message: str | None = None) -> RunEvent:

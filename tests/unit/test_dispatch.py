@@ -95,7 +95,7 @@ def failing(error: BaseException) -> Any:
 
 
 def test_a_problem_that_a_handler_raises_is_the_error() -> None:
-    problem = problem_error("run.lost", "Lost", "The run was lost.", next_step=("retry", "Again."))
+    problem = problem_error("run.lost", "The run was lost.", next_step=("retry", "Again."))
 
     error = now(Dispatcher(table_of(m=failing(problem))), request("m"))["error"]
 
@@ -104,7 +104,7 @@ def test_a_problem_that_a_handler_raises_is_the_error() -> None:
 
 def test_a_foreign_exception_goes_to_the_error_mapping() -> None:
     def mapping(error: BaseException) -> ProblemError | None:
-        return problem_error("provider.failed", "T", "D.", next_step=("retry", "A."), rpc_code=-31950)
+        return problem_error("provider.failed", "D.", next_step=("retry", "A."), rpc_code=-31950)
 
     error = now(Dispatcher(table_of(m=failing(KeyError("k"))), mapping), request("m"))["error"]
 

@@ -8,7 +8,7 @@ from schemas.problem import Problem, ProblemError, problem_error
 
 
 def failure(code: str, *, rpc_code: int | None = None, **members: Any) -> ProblemError:
-    return problem_error(code, "Title", "What happened.", next_step=("retry", "Again."), rpc_code=rpc_code, **members)
+    return problem_error(code, "What happened.", next_step=("retry", "Again."), rpc_code=rpc_code, **members)
 
 
 @pytest.mark.parametrize(

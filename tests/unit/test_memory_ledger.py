@@ -53,7 +53,7 @@ async def test_a_run_that_ends_with_a_result_is_completed_and_keeps_it() -> None
 
 async def test_a_run_that_fails_keeps_its_problem() -> None:
     ledger = MemoryLedger()
-    failure = problem_error("pipe.output_invalid", "t", "d", next_step=("x", "y"))
+    failure = problem_error("pipe.output_invalid", "d", next_step=("x", "y"))
 
     with pytest.raises(ProblemError), ledger.recording(request(), None):
         raise failure
@@ -66,7 +66,7 @@ async def test_a_run_past_its_deadline_is_timed_out() -> None:
     ledger = MemoryLedger()
 
     with pytest.raises(ProblemError), ledger.recording(request(), None):
-        raise problem_error("run.timed_out", "t", "d", next_step=("x", "y"))
+        raise problem_error("run.timed_out", "d", next_step=("x", "y"))
 
     assert (await ledger.get("run-1")).state is RunState.TIMED_OUT
 
@@ -200,7 +200,7 @@ async def test_the_faults_of_a_problem_count_too_and_its_code_stays(monkeypatch:
     faults = [ProblemItem(code="method.syntax", detail="x" * 100) for _ in range(200)]
     for number in range(5):
         with pytest.raises(ProblemError), ledger.recording(request(f"run-{number}"), None):
-            raise problem_error("method.invalid", "t", "d", next_step=("x", "y"), errors=faults)
+            raise problem_error("method.invalid", "d", next_step=("x", "y"), errors=faults)
 
     problems = [(await ledger.get(f"run-{number}")).problem for number in range(5)]
     assert [problem is not None and problem.code for problem in problems] == ["method.invalid"] * 5

@@ -178,7 +178,7 @@ async def test_a_factory_whose_first_caller_was_cancelled_serves_the_next() -> N
 
 async def test_a_problem_that_a_factory_raises_passes_through() -> None:
     def factory(context: PluginContext) -> Any:
-        raise problem_error("x.unreachable", "t", "the store is away", next_step=("retry", "later"))
+        raise problem_error("x.unreachable", "the store is away", next_step=("retry", "later"))
 
     with pytest.raises(ProblemError) as raised:
         await plugins(with_orchestrator(factory)).orchestrators.get("mode")
@@ -354,7 +354,7 @@ class Source:
         self.asked += 1
         await anyio.lowlevel.checkpoint()
         if self.asked <= self._fails:
-            raise problem_error("runtime.unavailable", "t", "no engine", next_step=("retry", "later"))
+            raise problem_error("runtime.unavailable", "no engine", next_step=("retry", "later"))
         return [FoundToken(mode, "somebody", supports_fire_and_forget=True) for mode in ("found", "mode")]
 
     def orchestrator(self, context: PluginContext) -> Any:

@@ -212,7 +212,7 @@ class TestMemo:
 
             assert (record.state, record.created_at) == (RunState.QUEUED, "1970-01-01T00:00:00+00:00")
             assert record.problem is not None
-            assert (record.problem.code, record.problem.title) == ("run.lost", "The run cannot be read")
+            assert (record.problem.code, record.problem.title) == ("run.lost", "The run's outcome is lost")
 
     @pytest.mark.parametrize("status", list(range(10)))
     @pytest.mark.parametrize("name", ["digest", "method", "pipe", "created_at", "deadline"])

@@ -116,7 +116,6 @@ def _judged(request: ValidateRequest) -> JudgedMethod:
         return method
     raise problem_error(
         "method.package_invalid",
-        "The method's package breaks a package rule",
         "The method holds no .mthds bundle, so there is nothing to judge.",
         domain="method",
         next_step=("change_method", "Add a bundle to the method, then send the request again."),

@@ -152,7 +152,6 @@ def _missing(place: str, schema: Schema) -> ProblemError:
     described = f" ({schema['description']})" if "description" in schema else ""
     return _refused(
         "input.missing",
-        "A required input is missing",
         f"The argument '{place}' is missing{described}.",
         place,
         f"Give '{place}', for example {_shown(example_of(schema))}, then call again.",
@@ -166,7 +165,6 @@ def _unexpected(name: str, known: list[str]) -> ProblemError:
     takes = f"the tool takes {', '.join(map(repr, known))}" if known else "the tool takes no arguments"
     return _refused(
         "input.unexpected",
-        "An input is not expected",
         f"There is no argument '{name}': {takes}.",
         name,
         f"Use '{near[0]}' instead." if near else f"Leave '{name}' out, then call again.",
@@ -176,15 +174,14 @@ def _unexpected(name: str, known: list[str]) -> ProblemError:
 def _invalid(place: str, expected: str, value: Any, schema: Schema) -> ProblemError:
     return _refused(
         "input.invalid",
-        "An input is not valid",
         f"The argument '{place}' must be {expected}, and it is {_shown(value)}.",
         place,
         f"Give for '{place}' something like {_shown(example_of(schema))}, then call again.",
     )
 
 
-def _refused(code: str, title: str, detail: str, place: str, advice: str) -> ProblemError:
-    return problem_error(code, title, detail, next_step=("change_input", advice), params={"input": place})
+def _refused(code: str, detail: str, place: str, advice: str) -> ProblemError:
+    return problem_error(code, detail, next_step=("change_input", advice), params={"input": place})
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 import logging
 
 from schemas.problem import NextStep, Problem
+from schemas.problem_codes import title_of
 from schemas.validation import ValidationVerdict
 
 logger = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ def invalid(verdict: ValidationVerdict) -> Problem:
     first = f": {faults[0].detail}" if faults else "."
     return Problem(
         code="method.invalid",
-        title="The method does not validate",
+        title=title_of("method.invalid"),
         detail=f"The method does not validate{first}",
         domain="method",
         next_step=NextStep(kind="change_method", detail="Fix each fault that `errors` lists."),
@@ -69,7 +70,7 @@ def _left_out(code: str, detail: str, next_step: tuple[str, str]) -> Problem:
     kind, what = next_step
     return Problem(
         code=code,
-        title="The method is not a tool of its own",
+        title=title_of(code),
         detail=detail,
         domain="method",
         next_step=NextStep(kind=kind, detail=what),

@@ -63,9 +63,7 @@ class EchoLedger:
 
     async def result(self, run_id: str, wait_s: float) -> RunResult:
         if run_id not in self.results:
-            raise problem_error(
-                "run.not_found", "No such run", f"No echo of {run_id}.", next_step=("change_input", "Check the id.")
-            )
+            raise problem_error("run.not_found", f"No echo of {run_id}.", next_step=("change_input", "Check the id."))
         return self.results[run_id]
 
     async def cancel(self, run_id: str) -> RunRecord:
