@@ -6,15 +6,21 @@ from typing import Any
 import tomli
 
 MAX_KEY_PARTS = 20
-"""Of one dotted key. tomli takes the square of their number for each line, and holds the interpreter meanwhile."""
+"""Of one dotted key. Parsers take the square of their number for each line, and hold the interpreter meanwhile."""
+MAX_DIGITS = 1_000
+"""Of one integer in any base, its prefix included. One of more may be read, and not be written: Python limits those."""
 
-# At the start of a line: other keys stand in inline tables, whose parts are few where these are. The possessive
-# quantifiers keep it linear.
-_LONG_KEY = re.compile(
-    r"""^[ \t\[]*+(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
-    f"{{{MAX_KEY_PARTS}}}",
-    re.MULTILINE,
+# A string that is not closed ends with its line. The possessive quantifiers keep all of it linear.
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]++|\\.)*+"?|'[^'\n]*+'?)"""
+_DOT = r"[ \t]*+\.[ \t]*+"
+_TOKEN = re.compile(
+    r"""#[^\n]*+"""
+    r"""|(?s:"{3}(?:[^"\\]++|\\.|"{1,2}(?!"))*+(?:"{3,5}|\\?\Z))"""
+    r"""|'{3}(?:[^']++|'{1,2}(?!'))*+(?:'{3,5}|\Z)"""
+    f"|(?P<word>{_PART}(?:{_DOT}{_PART})*+)"
 )
+_LONG_KEY = re.compile(f"(?:{_PART}{_DOT}){{{MAX_KEY_PARTS}}}")
+_INTEGER = re.compile(r"-?[0-9_]+|0[ob][0-9_]+|0x[0-9A-Fa-f_]+")
 
 
 class BadToml(ValueError):
@@ -30,7 +36,7 @@ class BadToml(ValueError):
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The document. Raises `BadToml`, also for what is legal but too deep or too large to hold."""
-    check_keys(text)
+    check_words(text)
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -40,15 +46,27 @@ def parse_toml(text: str) -> dict[str, Any]:
     except MemoryError as error:
         raise BadToml("it is too large to be read") from error
     except ValueError as error:
-        # Python limits the digits of an integer.
-        raise BadToml("a number has too many digits" if "digits" in str(error) else str(error)) from error
+        raise BadToml(str(error)) from error
 
 
-def check_keys(text: str) -> None:
-    """Raises `BadToml` for a key that would hold the interpreter for long, before anything else reads the text."""
-    if (long_key := _LONG_KEY.search(text)) is not None:
-        line = text.count("\n", 0, long_key.start()) + 1
-        raise BadToml(f"a key has more than {MAX_KEY_PARTS} parts", line, 1)
+def check_words(text: str) -> None:
+    """Raises `BadToml` for a key or a number that nothing else should read, before anything else reads the text.
+
+    A key may hold the interpreter for long, and a number may end whoever tells it. Comments and strings hold neither.
+    """
+    for token in _TOKEN.finditer(text):
+        word = token["word"]
+        if word is None:
+            continue
+        if word.count(".") >= MAX_KEY_PARTS and _LONG_KEY.match(word):
+            raise _bad_word(text, token.start(), f"a key has more than {MAX_KEY_PARTS} parts")
+        if len(word) > MAX_DIGITS and _INTEGER.fullmatch(word):
+            raise _bad_word(text, token.start(), f"a number has more than {MAX_DIGITS} digits")
+
+
+def _bad_word(text: str, at: int, reason: str) -> BadToml:
+    line_start = text.rfind("\n", 0, at) + 1
+    return BadToml(reason, text.count("\n", 0, at) + 1, at - line_start + 1)
 
 
 def parse_toml_bytes(data: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from orchestrators.engine import run as running
 from orchestrators.engine.engine import Engine
 from orchestrators.engine.outline import refuse_endless
 from orchestrators.engine.pacing import bound_steps
+from orchestrators.engine.problems import UNFORESEEN
 from orchestrators.engine.signatures import signature as signature_of
 from orchestrators.engine.templates import inputs_template
 from orchestrators.engine.validation import validate as judging
@@ -103,7 +104,8 @@ async def bridge_execute(engine: Engine, job: Job) -> Any:
 async def bridge_start(engine: Engine, job: Job) -> Any:
     """Hand a run to a Pipelex plugin's orchestrator: `RunRequest` -> `StartAck`."""
     request = RunRequest.model_validate(job.payload)
-    ack = await bridge.start(engine.booted.pipelex, engine.libraries, request, job.digest, job.begun)
+    async with _refusals_located(engine, request.method, request.run_id):
+        ack = await bridge.start(engine.booted.pipelex, engine.libraries, request, job.digest, job.begun)
     return ack.model_dump(mode="json", exclude_none=True)
 
 
@@ -134,7 +136,7 @@ async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | 
     """Refuse a method that does not load with every fault's place, as `validate` would tell them."""
     try:
         yield
-    except (ValidateBundleError, *judging.UNFORESEEN) as error:
+    except (ValidateBundleError, *UNFORESEEN) as error:
         request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
         bound_steps(engine.options.max_dry_steps)
         async with _judging(engine, method):

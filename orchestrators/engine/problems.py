@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
 """What Python raises where a template, a concept or an array nests deeper than it can follow or compile."""
-
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, *TOO_DEEP)
+"""What Pipelex breaks on where a document is shaped as it does not foresee."""
 
 TOO_DEEP_DETAIL = "its templates, concepts or values nest deeper than the runtime can follow."
 _VAGUE = ("runtime.unexpected", "runtime.misconfigured")

@@ -22,13 +22,23 @@ from pipelex.libraries.written_trees import WRITTEN_METHOD_TREES, write_method_t
 from pydantic import ValidationError
 
 from orchestrators.engine.problems import TOO_DEEP, package_invalid
-from schemas.foreign_toml import BadToml, check_keys
+from schemas.foreign_toml import BadToml, check_words
 from schemas.method_source import Base64File, Files, MethodSource
 from schemas.problem import ProblemError, problem_error
 
 # A package is written into a folder of that name.
 _DIRECTORY = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,128}")
 _MOST_SHOWN = 200
+
+
+class UnreadableFileError(ValueError):
+    """A file that no parser is given: `fault` says why. `package` is the dependency it belongs to, if any."""
+
+    def __init__(self, path: str, fault: BadToml, package: str | None = None) -> None:
+        super().__init__(f"{path}: {fault}")
+        self.path = path
+        self.fault = fault
+        self.package = package
 
 
 @dataclass(frozen=True)
@@ -46,15 +56,19 @@ class MaterialisedTree:
 def materialised(source: MethodSource, directory: Path) -> Iterator[MaterialisedTree]:
     """Write `source` under `directory`, hold it as written, and remove it at the end.
 
-    Raises `ProblemError` coded `method.package_invalid` for a map of files that the standard refuses.
+    Raises `ProblemError` coded `method.package_invalid` for a map of files that the standard refuses, and
+    `UnreadableFileError`.
     """
     with ExitStack() as held:
         held.callback(shutil.rmtree, directory, ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
-        _check_keys(source)
+        _check_words(source.files or {})
+        for at, content in enumerate(source.mthds_contents or (), start=1):
+            _check_text(f"bundle_{at}.mthds", content)
         methods_dirs = []
         for index, (address, files) in enumerate(source.dependencies.items()):
             _check_package(address, files)
+            _check_words(files, address)
             methods_dir = directory / f"methods-{index}"
             _write(files, methods_dir / _package_dir_name(address), held)
             methods_dirs.append(methods_dir)
@@ -124,14 +138,17 @@ def _check_package(address: str, files: Files) -> None:
     manifest = text_of(files, MANIFEST_NAME)
     try:
         if manifest is not None:
+            check_words(manifest)
             parse_methods_toml(manifest)
-    except (ManifestError, *TOO_DEEP) as error:
+    except (ManifestError, BadToml, *TOO_DEEP) as error:
         detail = f"The METHODS.toml of the package {address!r} is not valid{_finding(error)}."
         raise ProblemError(package_invalid(detail, MANIFEST_NAME)) from error
 
 
 def _finding(error: BaseException) -> str:
     """Where it is not, as far as that can be told in a few words."""
+    if isinstance(error, BadToml):
+        return f": {error}"
     if not isinstance(error.__cause__, ValidationError):
         return ""
     first = error.__cause__.errors(include_input=False, include_url=False)[0]
@@ -142,15 +159,18 @@ def _package_dir_name(address: str) -> str:
     return address.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _check_keys(source: MethodSource) -> None:
-    """Keys that are legal and take minutes to read are refused as tomli refuses still longer ones."""
-    trees = [source.files or {}, *source.dependencies.values()]
-    names = [(files, path) for files in trees for path in files if path.endswith((BUNDLE_SUFFIX, MANIFEST_NAME))]
-    for text in [*(source.mthds_contents or []), *(text_of(files, path) for files, path in names)]:
-        try:
-            check_keys(text or "")
-        except BadToml as error:
-            raise RecursionError(error.reason) from error
+def _check_words(files: Files, package: str | None = None) -> None:
+    """Raises `UnreadableFileError` for what is legal and takes minutes to read, or cannot be written again."""
+    for path in files:
+        if path.endswith((BUNDLE_SUFFIX, MANIFEST_NAME)):
+            _check_text(path, text_of(files, path) or "", package)
+
+
+def _check_text(path: str, text: str, package: str | None = None) -> None:
+    try:
+        check_words(text)
+    except BadToml as error:
+        raise UnreadableFileError(path, error, package) from error
 
 
 def text_of(files: Files, path: str) -> str | None:

@@ -16,6 +16,9 @@ BROKEN = {
     "late.mthds": f"{GREETING}\n[x]\n{LONG_KEY}",
     "many.mthds": f"{GREETING}\n[{'.'.join(['a'] * 999)}]\n" + f"{'.'.join(['b'] * 999)} = 1\n" * 300,
     "huge.mthds": "a = " + "9" * 5000,
+    "hexadecimal.mthds": f"{GREETING}\nx = 0x{'f' * 5000}",
+    "vast.mthds": f"{'.'.join(['a'] * 200_000)} = 1\n{GREETING}",
+    "inline.mthds": f"x = {{ {'.'.join(['a'] * 900)} = 1 }}\n{GREETING}",
 }
 ODD = {*BROKEN, "pipe.mthds", "dangling.mthds", "package", "bad\\xff.mthds", "line\\nbreak.mthds"}
 

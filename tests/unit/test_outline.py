@@ -7,6 +7,9 @@ from schemas.method_source import Base64File, MethodSource
 from schemas.problem import ProblemError
 from tests.support.bundles import GREETING, SEQUENCE, nested
 
+VAST_KEY = ".".join(["a"] * 500_000) + " = 1"
+"""Minutes, for a parser that takes the square of its parts."""
+
 pytestmark = pytest.mark.anyio
 
 
@@ -20,7 +23,15 @@ async def is_refused(method: MethodSource, limit: int) -> bool:
 
 @pytest.mark.parametrize(
     ("bundle", "pipes"),
-    [(GREETING, 1), (SEQUENCE, 7), (nested(3), 1 + 3 + 7 + 15), ("", 0), ("no TOML", 0), ("a" * 2000 + " = 1", 0)],
+    [
+        (GREETING, 1),
+        (SEQUENCE, 7),
+        (nested(3), 1 + 3 + 7 + 15),
+        ("", 0),
+        ("no TOML", 0),
+        ("a" * 2000 + " = 1", 0),
+        (VAST_KEY, 0),
+    ],
 )
 async def test_the_pipes_of_one_run_of_each_pipe_are_counted(bundle: str, pipes: int) -> None:
     method = MethodSource(mthds_contents=[bundle])

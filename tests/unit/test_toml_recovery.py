@@ -92,9 +92,11 @@ def test_recovery_ends_for_every_text_and_keeps_every_position(text: str) -> Non
 @pytest.mark.parametrize(
     ("broken", "finding"),
     [
+        ("[x]\ny = { " + ".".join(["b"] * 1001) + " = 1 }", "a key has more than 20 parts"),
         (".".join(["b"] * 1001) + " = 1", "a key has more than 20 parts"),
         ("[" + ".".join(["b"] * 999) + "]\n" + (".".join(["c"] * 999) + " = 1\n") * 300, "more than 20 parts"),
-        ("b = " + "9" * 5000, "a number has too many digits"),
+        ("b = " + "9" * 5000, "a number has more than 1000 digits"),
+        ("b = [0x" + "f" * 5000 + "]", "a number has more than 1000 digits"),
         ("b = " + "[{c = " * 300, "arrays and tables nest too deeply"),
     ],
 )
@@ -102,7 +104,8 @@ def test_what_is_legal_but_too_much_is_reported_at_its_place(broken: str, findin
     (fault,) = recover(f"a = 1\n{broken}").faults
 
     assert finding in fault.finding
-    assert fault.span.start == len("a = 1\n")
+    assert len("a = 1\n") <= fault.span.start <= len("a = 1\n[x]\ny = { ")
+    assert broken[fault.span.start - len("a = 1\n") :].startswith(("b.b", "b = ", "9999", "0xff"))
 
 
 def test_no_more_errors_are_looked_for_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

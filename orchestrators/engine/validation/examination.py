@@ -9,12 +9,13 @@ from typing import Any
 
 from pipelex.pipeline.exceptions import ValidateBundleError
 
-from orchestrators.engine.validation.faults import Fault, faults_of, lint_faults, syntax_fault
+from orchestrators.engine.validation.faults import Fault, faults_of, lint_faults, syntax_fault, value_fault
 from orchestrators.engine.validation.judged import JudgedMethod, decoded
 from orchestrators.engine.validation.locate import Locator, Spot
 from orchestrators.engine.validation.stand_ins import Declaration, StandIns, declaration_of
 from orchestrators.engine.validation.toml_positions import Span, TomlText
 from orchestrators.engine.validation.toml_recovery import Recovery, recover
+from orchestrators.engine.validation.unread import unread_values
 
 # Each look at a faulty method costs about one validation; an editor waits for the answer.
 _MAX_LOOKS = 40
@@ -97,6 +98,8 @@ class Examination:
 
     def _concluded(self, recovered: dict[str, Recovery], *, everywhere: bool) -> list[dict[str, Any]]:
         self._add_lint(recovered, everywhere=everywhere)
+        if everywhere:
+            self._add_unread(recovered)
         return in_order(self.found, self.locator)
 
     def _read(self) -> dict[str, Recovery]:
@@ -173,4 +176,13 @@ class Examination:
             known = {one.spot.path for one in self.found if one.spot.file == file}
             for one in located(lint_faults(file, recovered[file].text), self.locator):
                 if everywhere or (one.declaration in faulty and one.spot.path not in known):
+                    self.found.append(one)
+
+    def _add_unread(self, recovered: dict[str, Recovery]) -> None:
+        """What Pipelex's reader broke on, where the schema does not tell it: it may be vague, and knows no `nan`."""
+        for file, recovery in recovered.items():
+            known = [one.spot.path for one in self.found if one.spot.file == file]
+            for one in located((value_fault(file, path) for path in unread_values(recovery.text)), self.locator):
+                path = one.spot.path
+                if not any(path[: len(told)] == told[: len(path)] for told in known):
                     self.found.append(one)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from orchestrators.engine.validation.locate import Clues
 from orchestrators.engine.validation.toml_positions import Path
+from schemas.foreign_toml import BadToml
 
 _PATH_IN_FINDING = re.compile(r"at '((?:pipe|concept)\.[^']+)'")
 _QUOTED = re.compile(r"'([^'\s]+)'|`([^`\s]+)`|\b([a-z][\w]*(?:\.\w+)*\.[A-Z]\w*)")
@@ -102,6 +103,22 @@ def syntax_fault(file: str, finding: str) -> Fault:
     return _made(CoreCode.METHOD_SYNTAX, {"finding": finding}, Clues(file=file), from_parser=True)
 
 
+def unread_fault(path: str, error: BadToml, package: str | None) -> Fault:
+    """A file that no parser was given: the method's own, or one of a package that it depends on."""
+    if package is not None:
+        finding = f"its file '{path}' does not parse: {error}"
+        clues = Clues(file=f"{package}/{path}")
+        return _made(
+            CoreCode.METHOD_DEPENDENCY_INVALID, {"package": package, "finding": finding}, clues, from_parser=True
+        )
+    return _made(
+        CoreCode.METHOD_SYNTAX,
+        {"finding": f"TOML syntax error at line {error.line}, column {error.column}: {error.reason}"},
+        Clues(file=path, line=error.line, column=error.column),
+        from_parser=True,
+    )
+
+
 def manifest_fault(error: MethodEntryError) -> Fault | None:
     """What keeps a method's manifest from naming its entry pipe; None where it simply names none."""
     problem = error.to_problem(view=ProblemView.CALLER)
@@ -135,6 +152,11 @@ def lint_faults(file: str, text: str) -> Iterator[Fault]:
             yield _lint_fault(file, (*path, required[1]), f"the key '{required[1]}' is missing", on_key=False)
         else:
             yield _lint_fault(file, path, message, on_key=False)
+
+
+def value_fault(file: str, path: Path) -> Fault:
+    """A value that Pipelex's reader breaks on."""
+    return _lint_fault(file, path, "a value of another type or form belongs here", on_key=False)
 
 
 def _lint_fault(file: str, path: Path, finding: str, *, on_key: bool) -> Fault:

@@ -92,8 +92,7 @@ class StandIns:
                 file: render_table_layout(template=self._documents[file]) if file in touched else text
                 for file, text in self.bundles.items()
             }
-        except (TomlEmissionError, ValueError):
-            # ValueError: an integer of more digits than Python writes.
+        except TomlEmissionError:
             return None
 
     def _replace_in(

@@ -20,19 +20,15 @@ from pipelex.pipeline.validate_in_process import validate_bundles_in_process
 from pipelex.pipeline.validation_report import PipelexValidationReport
 
 from orchestrators.engine.model_decks import every_model
-from orchestrators.engine.problems import TOO_DEEP, TOO_DEEP_DETAIL, caller_problem
-from orchestrators.engine.trees import MaterialisedTree, materialised
-from orchestrators.engine.validation.culprit import culprit
+from orchestrators.engine.problems import TOO_DEEP, TOO_DEEP_DETAIL, UNFORESEEN, caller_problem
+from orchestrators.engine.trees import MaterialisedTree, UnreadableFileError, materialised
 from orchestrators.engine.validation.examination import Examination, Located, in_order, located
-from orchestrators.engine.validation.faults import Fault, faults_of_failure, manifest_fault, warnings_of
+from orchestrators.engine.validation.faults import Fault, faults_of_failure, manifest_fault, unread_fault, warnings_of
 from orchestrators.engine.validation.judged import JudgedMethod
 from orchestrators.engine.validation.locate import Clues, Locator, Spot
 from orchestrators.engine.validation.toml_recovery import recover
 from schemas.problem import ProblemError, problem_error
 from schemas.validation import ValidateRequest
-
-UNFORESEEN = (AttributeError, KeyError, TypeError, ValueError, *TOO_DEEP)
-"""What Pipelex breaks on where a document is shaped as it does not foresee."""
 
 Ask = Callable[
     [MaterialisedTree, list[str] | None, str | None], Awaitable[ValidationReport[Any] | BundleValidationFailure]
@@ -57,15 +53,6 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
             return None
         return None
 
-    async def breaks(changed: JudgedMethod) -> bool:
-        try:
-            await _judge(request, directory, changed)
-        except (PipelexError, ProblemError):
-            return False
-        except UNFORESEEN:
-            return True
-        return False
-
     # A missing key is no fault of the method.
     with every_model():
         try:
@@ -73,13 +60,9 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
         except (ValidateBundleError, *UNFORESEEN) as error:
             first_answer = error if isinstance(error, ValidateBundleError) else None
             errors = await _faults(Examination(method, look), first_answer)
+            errors = errors or _unread(error, method.locator())
             if errors:
                 return _invalid(errors)
-            if isinstance(error, TOO_DEEP):
-                return _invalid(_nested_too_deep(method.locator()))
-            if first_answer is None and (fault := await culprit(method, breaks, error)) is not None:
-                locator = method.locator()
-                return _invalid(in_order(located([fault], locator), locator))
             raise
 
 
@@ -91,16 +74,25 @@ async def _faults(examination: Examination, first_answer: ValidateBundleError | 
         return []
 
 
-def _nested_too_deep(locator: Locator) -> list[dict[str, Any]]:
-    fault = Fault({"code": "method.invalid", "detail": f"The method cannot be read: {TOO_DEEP_DETAIL}"}, Clues())
+def _unread(error: Exception, locator: Locator) -> list[dict[str, Any]]:
+    """The problem item of what is found in no bundle of the method, and yet keeps it from being read."""
+    if isinstance(error, UnreadableFileError):
+        fault = unread_fault(error.path, error.fault, error.package)
+    elif isinstance(error, TOO_DEEP):
+        fault = Fault({"code": "method.invalid", "detail": f"The method cannot be read: {TOO_DEEP_DETAIL}"}, Clues())
+    else:
+        return []
     return in_order(located([fault], locator), locator)
 
 
 async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> dict[str, Any]:
     """Like `validate`, by another validator than Pipelex's own: its faults, each with its place, and no others."""
     method = _judged(request)
-    async with _written(request, directory, method) as written:
-        verdict = await ask(written.tree, method.loose_names, written.graph_pipe)
+    try:
+        async with _written(request, directory, method) as written:
+            verdict = await ask(written.tree, method.loose_names, written.graph_pipe)
+    except UnreadableFileError as error:
+        return _invalid(_unread(error, method.locator()))
     if not isinstance(verdict, BundleValidationFailure):
         return _valid(verdict, method, written)
     if not verdict.validation_errors:
