@@ -13,7 +13,7 @@ from rpc_server import versions
 from rpc_server.calls.services import Services
 from rpc_server.calls.table import wire_methods
 from rpc_server.wire.binding import META
-from rpc_server.wire.dispatch import MethodSpec
+from rpc_server.wire.dispatch import CallSpec
 from rpc_server.wire.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
 from schemas.problem import Problem
 from schemas.problem_codes import title_of
@@ -42,7 +42,7 @@ async def _no_services() -> Services:
     raise AssertionError("a description calls no handler")
 
 
-def _schemas(specs: list[MethodSpec]) -> dict[str, Any]:
+def _schemas(specs: list[CallSpec]) -> dict[str, Any]:
     params = [(spec.params_model, "validation") for spec in specs if spec.params_model is not None]
     results = [(spec.result_model, "serialization") for spec in specs if spec.result_model is not None]
     unique = list(dict.fromkeys([*params, *results, (Problem, "serialization")]))
@@ -50,7 +50,7 @@ def _schemas(specs: list[MethodSpec]) -> dict[str, Any]:
     return schemas
 
 
-def _method(spec: MethodSpec, schemas: dict[str, Any]) -> dict[str, Any]:
+def _method(spec: CallSpec, schemas: dict[str, Any]) -> dict[str, Any]:
     model = spec.params_model
     params = schemas["$defs"][model.__name__] if model is not None else {"properties": {}}
     required = set(params.get("required", ()))
@@ -76,7 +76,7 @@ def _description(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": schema["description"]} if "description" in schema else {}
 
 
-def _result(spec: MethodSpec) -> dict[str, Any]:
+def _result(spec: CallSpec) -> dict[str, Any]:
     if isinstance(spec.result, dict):
         return spec.result
     assert spec.result_model is not None

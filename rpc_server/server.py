@@ -11,7 +11,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from rpc_server.calls.table import wire_methods
-from rpc_server.mcp.protocol.endpoint import McpFace
+from rpc_server.mcp.protocol.endpoint import McpEndpoint
 from rpc_server.redaction import RedactingFormatter, Redactor
 from rpc_server.settings.layers import ConfigurationFault
 from rpc_server.settings.settings import Flags, Settings, load_settings
@@ -52,7 +52,7 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor, clien
             tasks.start_soon(stop_when_dead, stop, client_pid)
         late = LateServices(settings, redactor)
         peer = Peer()
-        mcp = McpFace(peer, redactor, late)
+        mcp = McpEndpoint(peer, redactor, late)
         methods = wire_methods(late.ready, settings.orchestration_mode)
         dispatcher = Dispatcher({**methods, **mcp.methods()}, late.map_error)
         tasks.start_soon(late.keep)

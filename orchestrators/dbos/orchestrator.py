@@ -11,7 +11,7 @@ from orchestrators.dbos.ledger import DbosLedger
 from orchestrators.dbos.opening import open_database
 from orchestrators.dbos.queue import RunQueue
 from orchestrators.dbos.retention import Pruner
-from orchestrators.dbos.supervisor import WorkerKeeper
+from orchestrators.dbos.supervisor import WorkerSupervisor
 from orchestrators.plugins.contract import EventSink, PluginContext
 from schemas.canonical import request_digest
 from schemas.problem import ProblemError, problem_error
@@ -30,7 +30,7 @@ def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
     ledger = DbosLedger(database, queue, executors, changes, Pruner(database, queue, context.state_dir / "artifacts"))
     keeps_workers = context.resumes and database.file is not None
     if keeps_workers:
-        keeper = WorkerKeeper(context.worker_command, settings.workers, settings.drain_s, context.logger)
+        keeper = WorkerSupervisor(context.worker_command, settings.workers, settings.drain_s, context.logger)
         anyio.from_thread.run_sync(context.tasks.start_soon, keeper.keep)
     return DbosOrchestrator(database, queue, executors, ledger, keeps_workers=keeps_workers)
 

@@ -15,7 +15,7 @@ from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
-from orchestrators.durable.attempt_isolation import LastChance
+from orchestrators.durable.attempt_isolation import AttemptIsolation
 from orchestrators.engines.pool import EnginePool, Lane
 from schemas.canonical import request_digest
 from schemas.problem import Problem, ProblemError
@@ -69,7 +69,7 @@ class Runner:
         self.active: dict[str, ActiveRun] = {}
         self.is_stopping = False
         """Whether nothing is begun any more."""
-        self._last_chance = LastChance(pool, max_attempts)
+        self._last_chance = AttemptIsolation(pool, max_attempts)
         self._became_active = anyio.Event()
 
     async def run(self, request: RunRequest) -> bool:

@@ -18,7 +18,7 @@ _END_S = 5.0
 _CONFIGURATION_FAULT = 78
 
 
-class WorkerKeeper:
+class WorkerSupervisor:
     """Keeps `count` workers alive while `keep` runs."""
 
     def __init__(self, command: Sequence[str], count: int, drain_s: float, logger: logging.Logger) -> None:

@@ -14,7 +14,7 @@ from orchestrators.engines.pool import SHARED, EnginePool, Lane
 _ALONE = 2
 
 
-class LastChance:
+class AttemptIsolation:
     """Chooses for one worker. `max_attempts` is how often a run is begun at the most."""
 
     def __init__(self, pool: EnginePool, max_attempts: int) -> None:

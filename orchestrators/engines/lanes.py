@@ -68,7 +68,7 @@ class PoolSettings:
     """How much of a line may be reported before the rest of it has come."""
 
 
-class Engines:
+class Lanes:
     """The engines of one pool, by lane."""
 
     def __init__(self, settings: PoolSettings, directory: Path, tasks: TaskGroup) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from orchestrators.engines.engine_problems import engine_lost, no_answer_in_time, python_refused
 from orchestrators.engines.engine_process import Answer, EngineGone, JobWithdrawn, Listener
-from orchestrators.engines.lanes import SHARED, Engines, Lane, PoolSettings
+from orchestrators.engines.lanes import SHARED, Lane, Lanes, PoolSettings
 from orchestrators.plugins.contract import EventSink, PluginContext
 from schemas.canonical import digest_of
 from schemas.method_source import MethodSource
@@ -70,7 +70,7 @@ class EnginePool:
 
     def __init__(self, settings: PoolSettings, directory: Path, tasks: TaskGroup) -> None:
         self._settings = settings
-        self._engines = Engines(settings, directory, tasks)
+        self._engines = Lanes(settings, directory, tasks)
         self._passed: OrderedDict[tuple[str, str | None, str], None] = OrderedDict()
 
     @classmethod

@@ -32,7 +32,7 @@ class _Awaited:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
-class Endings:
+class CompletionWaits:
     """The waiting of one process. `tasks` holds the long polls."""
 
     def __init__(self, connection: Connection, tasks: BackgroundTasks) -> None:

@@ -29,7 +29,7 @@ _MOST_BRACKETS = 200
 _MOST_ODD = 1000
 
 
-class Story:
+class EventLog:
     """The events of a run so far, those of earlier attempts among them."""
 
     def __init__(self, before: Any = None) -> None:

@@ -14,14 +14,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrators.durable.deadlines import patience_s
 from orchestrators.temporal import reading
-from orchestrators.temporal.completion_waits import PATIENCE_S, Endings
+from orchestrators.temporal.completion_waits import PATIENCE_S, CompletionWaits
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.event_log import events_of, readable
 from orchestrators.temporal.history import closing
 from orchestrators.temporal.listing import Listing
 from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import CANCELLED_BY_CALLER, LATE_FOR_CALLER
-from orchestrators.temporal.payloads import Parcels
+from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.problems import problem_of, unreadable
 from orchestrators.temporal.reading import Look
 from schemas.problem import ProblemError
@@ -44,7 +44,7 @@ class TemporalLedger:
     """Implements `RunLedger`."""
 
     def __init__(
-        self, connection: Connection, endings: Endings, listing: Listing, parcels: Parcels, artifacts: Path
+        self, connection: Connection, endings: CompletionWaits, listing: Listing, parcels: PayloadStore, artifacts: Path
     ) -> None:
         """`artifacts` is where this machine has the files that runs make."""
         self._connection = connection

@@ -12,14 +12,14 @@ from temporalio.service import RPCError
 from orchestrators.plugins.contract import EventSink, PluginContext
 from orchestrators.temporal import MODE, reading
 from orchestrators.temporal.attributes import Attributes
-from orchestrators.temporal.completion_waits import Endings
+from orchestrators.temporal.completion_waits import CompletionWaits
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.ledger import TemporalLedger
 from orchestrators.temporal.listing import Listing
 from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import ASKED, LATE_S, RUN
-from orchestrators.temporal.payloads import Parcels
+from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.problems import no_worker, problem_of
 from schemas.problem import ProblemError
 from schemas.run_problems import run_id_taken
@@ -34,7 +34,7 @@ class TemporalOrchestrator:
     """Implements `RemoteOrchestrator`. A run owns itself: whoever waits may go."""
 
     def __init__(
-        self, connection: Connection, parcels: Parcels, attributes: Attributes, ledger: TemporalLedger
+        self, connection: Connection, parcels: PayloadStore, attributes: Attributes, ledger: TemporalLedger
     ) -> None:
         self._connection = connection
         self._parcels = parcels
@@ -46,10 +46,10 @@ class TemporalOrchestrator:
         """By the settings; connects at the first call. Raises `ProblemError`."""
         assert context.tasks is not None
         connection = Connection.of(context)
-        parcels = Parcels.of(connection.settings)
+        parcels = PayloadStore.of(connection.settings)
         attributes = Attributes(connection)
         listing = Listing(connection, attributes)
-        endings = Endings(connection, context.tasks)
+        endings = CompletionWaits(connection, context.tasks)
         ledger = TemporalLedger(connection, endings, listing, parcels, context.state_dir / "artifacts")
         return cls(connection, parcels, attributes, ledger)
 

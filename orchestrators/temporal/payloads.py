@@ -20,7 +20,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_STORE = "Something lies in the artifact store of another machine, and `artifact_store` is not set on this one."
 
 
-class Parcels:
+class PayloadStore:
     """Packs and unpacks; `store` is where what is too large goes."""
 
     def __init__(self, store: ArtifactStore | None, inline_bytes: int) -> None:
@@ -28,7 +28,7 @@ class Parcels:
         self._inline_bytes = inline_bytes if store is not None else MOST_INLINE_BYTES
 
     @classmethod
-    def of(cls, settings: TemporalSettings) -> "Parcels":
+    def of(cls, settings: TemporalSettings) -> "PayloadStore":
         """By the settings. Raises `ProblemError` for a store that cannot be used."""
         store = None
         if settings.artifact_store:

@@ -11,14 +11,14 @@ import anyio
 import anyio.to_thread
 
 from orchestrators.artifact_scope import artifact_scope
-from orchestrators.durable.attempt_isolation import LastChance
+from orchestrators.durable.attempt_isolation import AttemptIsolation
 from orchestrators.engines.pool import EnginePool, Lane
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.event_log import Story
+from orchestrators.temporal.event_log import EventLog
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
-from orchestrators.temporal.payloads import Parcels
+from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.reading import Look, look
 from schemas.problem import NextStep, Problem, ProblemError
 from schemas.problem_codes import title_of
@@ -41,7 +41,7 @@ class ActiveRun:
     run_id: str
     execution: str
     """Temporal's own id of it."""
-    story: Story
+    story: EventLog
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     cancel_asked: bool = False
     outcome: Json | None = None
@@ -76,7 +76,7 @@ class Runner:
         self,
         connection: Connection,
         pool: EnginePool,
-        parcels: Parcels,
+        parcels: PayloadStore,
         artifacts: Path,
         max_attempts: int,
         redact: Callable[[Any], Any],
@@ -88,7 +88,7 @@ class Runner:
         self._artifacts = artifacts
         self._max_attempts = max_attempts
         self._redact = redact
-        self._last_chance = LastChance(pool, max_attempts)
+        self._last_chance = AttemptIsolation(pool, max_attempts)
 
     async def run(self, active: ActiveRun, order: Any, attempt: int) -> None:
         """Take a run to its outcome; `attempt` is the number of the first attempt here. Never raises."""

@@ -13,7 +13,7 @@ from orchestrators.plugins.contract import PluginContext
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import VALIDATE
-from orchestrators.temporal.payloads import Parcels
+from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.problems import no_worker, problem_of, unreachable, unreadable
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest, ValidationVerdict
@@ -25,7 +25,7 @@ _LIMIT = timedelta(minutes=5)
 class TemporalValidator:
     """Implements `BundleValidator`."""
 
-    def __init__(self, connection: Connection, parcels: Parcels) -> None:
+    def __init__(self, connection: Connection, parcels: PayloadStore) -> None:
         self._connection = connection
         self._parcels = parcels
 
@@ -33,7 +33,7 @@ class TemporalValidator:
     def of(cls, context: PluginContext) -> "TemporalValidator":
         """By the settings; connects at the first call. Raises `ProblemError`."""
         connection = Connection.of(context)
-        return cls(connection, Parcels.of(connection.settings))
+        return cls(connection, PayloadStore.of(connection.settings))
 
     async def validate(self, request: ValidateRequest) -> ValidationVerdict:
         """Have a worker judge a method. Raises `ProblemError` where none can."""

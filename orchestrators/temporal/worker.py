@@ -21,10 +21,10 @@ from temporalio.worker import Worker as SdkWorker
 from orchestrators.engines.pool import pool_of
 from orchestrators.plugins.contract import PluginContext
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.event_log import Story
+from orchestrators.temporal.event_log import EventLog
 from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import RUN, RUNS, VALIDATE, VALIDATION_ID
-from orchestrators.temporal.payloads import Parcels
+from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.problems import misconfigured, problem_of, unreadable
 from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
@@ -62,7 +62,7 @@ class TemporalWorker:
         self._connection = Connection.of(context)
         self._settings = self._connection.settings
         self._pool = pool_of(context)
-        self._parcels = Parcels.of(self._settings)
+        self._parcels = PayloadStore.of(self._settings)
         artifacts = context.state_dir / "artifacts"
         self._runner = Runner(
             self._connection, self._pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
@@ -198,7 +198,7 @@ class TemporalWorker:
         active = self._active.get(execution)
         if active is None:
             told = info.heartbeat_details[0] if info.heartbeat_details else None
-            active = self._active[execution] = ActiveRun(run_id, execution, Story(told or before))
+            active = self._active[execution] = ActiveRun(run_id, execution, EventLog(told or before))
             if told is not None:
                 self._runner.requeued(active)
             # Temporal counts tasks that a frozen worker took and never began; we count what was begun, up to a point.

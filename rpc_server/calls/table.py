@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rpc_server import versions
-from rpc_server.wire.dispatch import Call, Handler, MethodSpec, MethodTable, method_table
+from rpc_server.wire.dispatch import Call, CallSpec, CallTable, Handler, method_table
 
 if TYPE_CHECKING:
     from rpc_server.calls.services import Services
@@ -62,7 +62,7 @@ _RUN_ERRORS = (
 _RUN_REF_ERRORS = ("run.not_found", "runtime.unsupported")
 
 
-def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> MethodTable:
+def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> CallTable:
     """The table of a server whose configured mode is `orchestration_mode`."""
 
     def late(module: str, function: str) -> Handler:
@@ -85,7 +85,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
 
     return method_table(
         [
-            MethodSpec(
+            CallSpec(
                 name="execute",
                 params="schemas.params:ExecuteParams",
                 handler=late("execute", "execute"),
@@ -93,7 +93,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.runs:RunResult",
                 errors=_RUN_ERRORS,
             ),
-            MethodSpec(
+            CallSpec(
                 name="start",
                 params="schemas.params:StartParams",
                 handler=late("start", "start"),
@@ -101,7 +101,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.runs:StartAck",
                 errors=_RUN_ERRORS,
             ),
-            MethodSpec(
+            CallSpec(
                 name="validate",
                 params="schemas.params:ValidateParams",
                 handler=late("validate", "validate"),
@@ -109,21 +109,21 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.validation:ValidationVerdict",
                 errors=(*_MODE_ERRORS, *_METHOD_ERRORS, "method.invalid"),
             ),
-            MethodSpec(
+            CallSpec(
                 name="models",
                 params="schemas.params:ModelsParams",
                 handler=late("models", "models"),
                 summary="List the model deck, and the backends that are left out for want of a key.",
                 result="schemas.results:ModelDeck",
             ),
-            MethodSpec(
+            CallSpec(
                 name="version",
                 params=None,
                 handler=version,
                 summary="Say what is running: server, runtime and protocol versions, and the configured mode.",
                 result="schemas.results:VersionInfo",
             ),
-            MethodSpec(
+            CallSpec(
                 name="methods/list",
                 params="schemas.params:MethodsListParams",
                 handler=late("workspace_calls", "list_methods"),
@@ -131,7 +131,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.results:MethodsPage",
                 errors=("security.input_path_refused",),
             ),
-            MethodSpec(
+            CallSpec(
                 name="methods/inputs",
                 params="schemas.params:InputsParams",
                 handler=late("workspace_calls", "inputs"),
@@ -139,7 +139,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.results:InputsTemplate",
                 errors=(*_METHOD_ERRORS, *_ENTRY_ERRORS),
             ),
-            MethodSpec(
+            CallSpec(
                 name="runs/get",
                 params="schemas.params:RunRef",
                 handler=late("runs", "get"),
@@ -147,7 +147,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.runs:RunRecord",
                 errors=_RUN_REF_ERRORS,
             ),
-            MethodSpec(
+            CallSpec(
                 name="runs/list",
                 params="schemas.params:RunsListParams",
                 handler=late("runs", "list_runs"),
@@ -155,7 +155,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.runs:RunPage",
                 errors=("runtime.unsupported",),
             ),
-            MethodSpec(
+            CallSpec(
                 name="runs/result",
                 params="schemas.params:RunResultParams",
                 handler=late("runs", "result"),
@@ -166,7 +166,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                     "run.results_not_stored",
                 ),
             ),
-            MethodSpec(
+            CallSpec(
                 name="runs/cancel",
                 params="schemas.params:RunRef",
                 handler=late("runs", "cancel"),
@@ -174,7 +174,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.runs:RunRecord",
                 errors=_RUN_REF_ERRORS,
             ),
-            MethodSpec(
+            CallSpec(
                 name="runs/watch",
                 params="schemas.params:RunWatchParams",
                 handler=late("runs", "watch"),
@@ -182,7 +182,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> Method
                 result="schemas.results:WatchEnd",
                 errors=_RUN_REF_ERRORS,
             ),
-            MethodSpec(
+            CallSpec(
                 name="rpc.discover",
                 params=None,
                 handler=discover,

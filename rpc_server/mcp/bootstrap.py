@@ -9,11 +9,11 @@ from rpc_server.mcp.protocol.catalog import Catalog, listed
 from rpc_server.mcp.protocol.server import Failures, McpServer
 from rpc_server.mcp.protocol.subscriptions import Subscriptions
 from rpc_server.mcp.resources import FixedResources, MethodResources, RunResources
-from rpc_server.mcp.tools.builtin_tools import RunTools
+from rpc_server.mcp.tools.builtin_tools import BuiltinTools
 from rpc_server.mcp.tools.method_tools import open_method_tools
-from rpc_server.mcp.tools.run_calls import McpRuns
+from rpc_server.mcp.tools.run_calls import RunCalls
 from rpc_server.mcp.tools.run_results import RunResults
-from rpc_server.mcp.tools.task_requests import TaskMethods
+from rpc_server.mcp.tools.task_requests import RunTasks
 from rpc_server.mcp.tools.tool_specs import TOOLS
 from rpc_server.redaction import Redactor
 from rpc_server.wire.errors import ErrorMapping
@@ -28,11 +28,11 @@ async def open_mcp(
     pictures = RunPictures(services)
     results = RunResults(settings.inline_bytes, pictures)
     failures = Failures(mapping, redactor, settings.inline_bytes)
-    tasks = TaskMethods(services, results, failures)
+    tasks = RunTasks(services, results, failures)
     subscriptions = Subscriptions(services, session, peer, tasks.detailed)
     completions = Completions(services)
-    runs = McpRuns(services, results, peer)
-    run_tools = RunTools(services, runs, results)
+    runs = RunCalls(services, results, peer)
+    run_tools = BuiltinTools(services, runs, results)
     plugged = services.plugins.features()
     theirs = [tool["name"] for family in plugged for tool in await listed(family.tools)]
     method_tools = open_method_tools(services, runs.run_method, [*(tool.name for tool in TOOLS), *theirs])

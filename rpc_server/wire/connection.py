@@ -24,7 +24,7 @@ from rpc_server.wire.json_text import BeyondLimits, JsonFault, encode, parse
 from rpc_server.wire.messages import JsonId, NotARequest, Request, id_in_head, read_request
 from rpc_server.wire.peer import Peer
 from rpc_server.wire.streams import Streams
-from rpc_server.wire.task_pool import Workers
+from rpc_server.wire.task_pool import TaskPool
 
 if TYPE_CHECKING:
     from schemas.runs import RunEvent
@@ -101,11 +101,11 @@ class _Connection:
         self._is_shut_down = False
         self._has_exited = False
         self._tasks: TaskGroup
-        self._workers: Workers[tuple[Request, Call]]
+        self._workers: TaskPool[tuple[Request, Call]]
 
     async def serve(self, stop: anyio.Event) -> int:
         async with create_task_group() as self._tasks:
-            self._workers = Workers(self._tasks, self._serve)
+            self._workers = TaskPool(self._tasks, self._serve)
             self._tasks.start_soon(self._sink.pump)
             self._tasks.start_soon(self._sink.watch_reader)
             with CancelScope() as going_on:

@@ -89,7 +89,7 @@ called on the spot, and nothing else happens meanwhile. Raises `ProblemError`, o
 
 
 @dataclass(frozen=True, slots=True)
-class MethodSpec:
+class CallSpec:
     """One wire method."""
 
     name: str
@@ -123,12 +123,12 @@ class MethodSpec:
         return None if isinstance(self.result, dict) else _model(self.result)
 
 
-MethodTable = Mapping[str, MethodSpec]
+CallTable = Mapping[str, CallSpec]
 
 
-def method_table(*families: list[MethodSpec]) -> MethodTable:
+def method_table(*families: list[CallSpec]) -> CallTable:
     """One table of all `families`. Raises ValueError where two specs share a name."""
-    table: dict[str, MethodSpec] = {}
+    table: dict[str, CallSpec] = {}
     for spec in (spec for family in families for spec in family):
         if spec.name in table:
             raise ValueError(f"two specs are named {spec.name}")
@@ -139,7 +139,7 @@ def method_table(*families: list[MethodSpec]) -> MethodTable:
 class Dispatcher:
     """Answers requests from a method table."""
 
-    def __init__(self, table: MethodTable, error_mapping: ErrorMapping | None = None) -> None:
+    def __init__(self, table: CallTable, error_mapping: ErrorMapping | None = None) -> None:
         """Look each method up in `table` when it is first called, so that a table may import it then."""
         self.table = table
         self._error_mapping = error_mapping
@@ -194,7 +194,7 @@ class Dispatcher:
         self._waiting.add(method)
         return method
 
-    def _immediate_method(self, spec: MethodSpec) -> Callable[..., Any]:
+    def _immediate_method(self, spec: CallSpec) -> Callable[..., Any]:
         def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
             try:
                 return result.Success(spec.handler(call, spec.bind(args, kwargs)))
@@ -203,7 +203,7 @@ class Dispatcher:
 
         return method
 
-    def _waiting_method(self, spec: MethodSpec) -> Callable[..., Any]:
+    def _waiting_method(self, spec: CallSpec) -> Callable[..., Any]:
         async def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
             outcome = None
             with call.open_scope():
@@ -212,7 +212,7 @@ class Dispatcher:
 
         return method
 
-    async def _outcome(self, spec: MethodSpec, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _outcome(self, spec: CallSpec, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return result.Success(await spec.handler(call, spec.bind(args, kwargs)))
         except asyncio.CancelledError as error:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _MOST_IDLE = 64
 
 
-class Workers(Generic[T]):
+class TaskPool(Generic[T]):
     """Does jobs side by side, each in a task of `tasks` that does nothing else meanwhile."""
 
     def __init__(self, tasks: TaskGroup, do: Callable[[T], Awaitable[None]]) -> None:

@@ -26,13 +26,13 @@ from rpc_server.commands.hosts import HOSTS
 from rpc_server.exit_statuses import EXIT_STATUSES
 from rpc_server.mcp.prompts import PROMPTS
 from rpc_server.mcp.protocol import revisions
-from rpc_server.mcp.protocol.endpoint import McpFace
+from rpc_server.mcp.protocol.endpoint import McpEndpoint
 from rpc_server.mcp.resources import TEMPLATES
 from rpc_server.mcp.tools.run_results import PAGE_URI
 from rpc_server.mcp.tools.tool_specs import TOOLS
 from rpc_server.redaction import Redactor
 from rpc_server.wire import errors
-from rpc_server.wire.dispatch import MethodSpec
+from rpc_server.wire.dispatch import CallSpec
 from rpc_server.wire.peer import Peer
 from schemas import problem, results, runs
 from tests.support.cli import run_cli
@@ -87,7 +87,7 @@ class TestMethods:
     """docs/methods.md"""
 
     @pytest.mark.parametrize("spec", METHODS.values(), ids=lambda spec: spec.name)
-    def test_every_param_is_there_in_the_order_it_has_by_position(self, spec: MethodSpec) -> None:
+    def test_every_param_is_there_in_the_order_it_has_by_position(self, spec: CallSpec) -> None:
         model = spec.params_model
         names = [] if model is None else [name for name in model.model_fields if name != "meta"]
 
@@ -98,7 +98,7 @@ class TestMethods:
         assert by_position or "It takes no params." in text
 
     @pytest.mark.parametrize("spec", METHODS.values(), ids=lambda spec: spec.name)
-    def test_every_param_is_explained(self, spec: MethodSpec) -> None:
+    def test_every_param_is_explained(self, spec: CallSpec) -> None:
         model = spec.params_model
         names = set() if model is None else set(model.model_fields) - {"meta"}
         text = page("docs/methods.md")
@@ -109,7 +109,7 @@ class TestMethods:
         assert spec.name == "start" or explained == names
 
     @pytest.mark.parametrize("spec", METHODS.values(), ids=lambda spec: spec.name)
-    def test_every_error_is_named(self, spec: MethodSpec) -> None:
+    def test_every_error_is_named(self, spec: CallSpec) -> None:
         text = page("docs/methods.md")
         groups = {row[0].strip("*"): set(codes(row[1])) for row in rows(section(text, "Errors by group"))}
 
@@ -173,7 +173,7 @@ class TestMcp:
 
         listed = {name for row in table for name in codes(row[0])}
 
-        assert listed == set(McpFace(Peer(), Redactor({}), NeverReady()).methods())
+        assert listed == set(McpEndpoint(Peer(), Redactor({}), NeverReady()).methods())
 
     @pytest.mark.parametrize(
         ("heading", "names"),

@@ -27,7 +27,7 @@ from orchestrators.engines.pool import EnginePool, PoolSettings
 from orchestrators.plugins.discovery import load_plugins
 from orchestrators.plugins.registries import Plugins
 from orchestrators.temporal import completion_waits
-from orchestrators.temporal.completion_waits import Endings
+from orchestrators.temporal.completion_waits import CompletionWaits
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.memo import Asked
@@ -532,9 +532,9 @@ class TestRuns:
         self, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         polls: list[str] = []
-        poll = Endings._poll
+        poll = CompletionWaits._poll
 
-        async def counted(self: Endings, run_id: str, *more: Any) -> Any:
+        async def counted(self: CompletionWaits, run_id: str, *more: Any) -> Any:
             polls.append(run_id)
             return await poll(self, run_id, *more)
 
@@ -542,7 +542,7 @@ class TestRuns:
         monkeypatch.setattr("tests.support.temporal.BINARY", with_short_polls(tmp_path))
         monkeypatch.setattr(completion_waits, "PATIENCE_S", 1.0)
         monkeypatch.setattr(completion_waits, "_POLL_S", 2.0)
-        monkeypatch.setattr(Endings, "_poll", counted)
+        monkeypatch.setattr(CompletionWaits, "_poll", counted)
         with temporal_server(tmp_path) as server:
             orchestrator = scene.orchestrator(address=server.address)
             run = greeting()

@@ -9,7 +9,7 @@ import anyio
 import psutil
 import pytest
 
-from orchestrators.dbos.supervisor import WorkerKeeper
+from orchestrators.dbos.supervisor import WorkerSupervisor
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engines.engine_process import EngineProcess
 
@@ -22,7 +22,7 @@ async def an_engine(folder: Path) -> None:
 
 
 async def a_worker(_: Path) -> None:
-    await WorkerKeeper([sys.executable, "-c", "input()"], 1, 0.0, logging.getLogger(__name__)).keep()
+    await WorkerSupervisor([sys.executable, "-c", "input()"], 1, 0.0, logging.getLogger(__name__)).keep()
 
 
 @pytest.mark.parametrize("spawn", [an_engine, a_worker])

@@ -10,7 +10,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from rpc_server.mcp.protocol.endpoint import McpFace
+from rpc_server.mcp.protocol.endpoint import McpEndpoint
 from rpc_server.redaction import Redactor
 from rpc_server.wire.peer import Peer
 from tests.support.bundles import GREETING, SEQUENCE
@@ -144,7 +144,7 @@ def plain_methods() -> dict[str, dict[str, Any]]:
 @cache
 def mcp_methods() -> frozenset[str]:
     """Every MCP method of the server's own table."""
-    return frozenset(McpFace(Peer(), Redactor({}), _NotUsed()).methods())
+    return frozenset(McpEndpoint(Peer(), Redactor({}), _NotUsed()).methods())
 
 
 @cache

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from rpc_server.redaction import Redactor
 from rpc_server.signals import stop_on_signal, stop_when_orphaned
 from rpc_server.wire.connection import Limits, serve_connection
-from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.wire.dispatch import Call, CallSpec, Dispatcher, method_table
 from rpc_server.wire.streams import open_streams
 from schemas.params import WireParams
 from schemas.problem import problem_error
@@ -73,7 +73,7 @@ class Events:
         return self._events.setdefault(name, anyio.Event())
 
 
-def specs(events: Events) -> list[MethodSpec]:
+def specs(events: Events) -> list[CallSpec]:
     """The methods of the test server."""
 
     def version(call: Call, params: None) -> Any:
@@ -168,8 +168,7 @@ def specs(events: Events) -> list[MethodSpec]:
         ("die", None, die),
     ]
     return [
-        MethodSpec(name=name, params=params, handler=handler, summary=name, result={})
-        for name, params, handler in table
+        CallSpec(name=name, params=params, handler=handler, summary=name, result={}) for name, params, handler in table
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrators.plugins.mcp_features import McpFault
 from rpc_server.redaction import Redactor
 from rpc_server.wire.connection import Limits, serve_connection
-from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.wire.dispatch import Call, CallSpec, Dispatcher, method_table
 from rpc_server.wire.stdio import ProtocolFds
 from rpc_server.wire.streams import open_streams
 from schemas.params import WireParams
@@ -53,7 +53,7 @@ class World:
         return Dispatcher(
             method_table(
                 [
-                    MethodSpec(name=name, params=TextParams, handler=handler, summary=name, result={})
+                    CallSpec(name=name, params=TextParams, handler=handler, summary=name, result={})
                     for name, handler in handlers.items()
                 ]
             )

@@ -8,17 +8,17 @@ import anyio
 import pytest
 
 from rpc_server.wire import errors
-from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, MethodTable, method_table
+from rpc_server.wire.dispatch import Call, CallSpec, CallTable, Dispatcher, method_table
 from rpc_server.wire.messages import Params, Request
 from schemas.params import RunRef
 from schemas.problem import ProblemError, problem_error
 
 
-def spec(name: str, handler: Any, params: Any = None) -> MethodSpec:
-    return MethodSpec(name=name, params=params, handler=handler, summary=name, result={})
+def spec(name: str, handler: Any, params: Any = None) -> CallSpec:
+    return CallSpec(name=name, params=params, handler=handler, summary=name, result={})
 
 
-def table_of(**handlers: Any) -> MethodTable:
+def table_of(**handlers: Any) -> CallTable:
     return method_table([spec(name, handler) for name, handler in handlers.items()])
 
 
@@ -188,10 +188,10 @@ async def test_a_handler_that_awaits_something_cancelled_fails_and_nothing_else_
 
 
 def test_a_table_may_import_a_method_when_it_is_first_called() -> None:
-    class Lazy(dict[str, MethodSpec]):
+    class Lazy(dict[str, CallSpec]):
         asked: list[str] = []
 
-        def __getitem__(self, name: str) -> MethodSpec:
+        def __getitem__(self, name: str) -> CallSpec:
             self.asked.append(name)
             return super().__getitem__(name)
 
@@ -213,10 +213,10 @@ def test_a_first_answer_needs_neither_jsonschema_nor_pydantic() -> None:
     code = """
 import sys
 from rpc_server.wire.connection import serve_connection
-from rpc_server.wire.dispatch import Call, Dispatcher, MethodSpec, method_table
+from rpc_server.wire.dispatch import Call, Dispatcher, CallSpec, method_table
 from rpc_server.wire.messages import Request
 from rpc_server.signals import stop_on_signal
-dispatcher = Dispatcher(method_table([MethodSpec("m", None, lambda call, params: 1, "", {})]))
+dispatcher = Dispatcher(method_table([CallSpec("m", None, lambda call, params: 1, "", {})]))
 assert dispatcher.answer_now(Request("m", None, 1, False), Call(1, "m"))["result"] == 1
 assert dispatcher.answer_now(Request("n", None, 1, False), Call(1, "n"))["error"]["code"] == -32601
 print(*{"jsonschema", "pydantic", "http", "jsonrpcserver", "pipelex"} & set(sys.modules))

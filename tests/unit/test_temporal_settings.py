@@ -10,7 +10,7 @@ import tomli
 from orchestrators import temporal
 from orchestrators.plugins.contract import PluginContext, SettingFault
 from orchestrators.temporal.connection import Connection, connect_options
-from orchestrators.temporal.payloads import Parcels
+from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.settings import MOST_INLINE_BYTES, TemporalSettings
 from schemas.problem import ProblemError
 from tests.unit.test_registries import ORIGIN, context_of
@@ -269,7 +269,7 @@ class TestWhatCannotBeUsed:
     )
     def test_an_artifact_store_that_cannot_be_had_says_why(self, store: str, words: str) -> None:
         with pytest.raises(ProblemError) as refused:
-            Parcels.of(settings(artifact_store=store))
+            PayloadStore.of(settings(artifact_store=store))
 
         problem = refused.value.problem
         assert problem.code == "runtime.misconfigured"

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from orchestrators.temporal.event_log import Story, events_of
+from orchestrators.temporal.event_log import EventLog, events_of
 from schemas.problem import NextStep, Problem
 from schemas.runs import RunEvent
 
@@ -21,8 +21,8 @@ def event(number: int = 1, **more: object) -> RunEvent:
     return RunEvent.model_validate({"run_id": "run-1", "seq": 0, **members})
 
 
-def told(*events: RunEvent) -> Story:
-    story = Story()
+def told(*events: RunEvent) -> EventLog:
+    story = EventLog()
     for each in events:
         story.append(each)
     return story
@@ -69,11 +69,11 @@ def test_what_is_known_already_is_left_out_and_the_rest_keeps_its_numbers() -> N
 
 
 def test_of_nothing_nothing_is_read() -> None:
-    assert events_of(Story().snapshot(), "run-1") == events_of({}, "run-1") == []
+    assert events_of(EventLog().snapshot(), "run-1") == events_of({}, "run-1") == []
 
 
 def test_every_snapshot_on_the_way_can_be_read() -> None:
-    story = Story()
+    story = EventLog()
 
     for number in range(1, 50):
         story.append(event(number))
@@ -84,7 +84,7 @@ def test_a_later_attempt_goes_on_where_the_earlier_one_was() -> None:
     first = told(event(1), event(2, ended=1))
     first.attempt, first.started_at = 1, 12.5
 
-    second = Story(first.snapshot())
+    second = EventLog(first.snapshot())
 
     assert second.snapshot() == first.snapshot()
     second.append(event(3))
@@ -93,17 +93,17 @@ def test_a_later_attempt_goes_on_where_the_earlier_one_was() -> None:
 
 
 def test_a_story_may_be_continued_many_times() -> None:
-    story = Story()
+    story = EventLog()
 
     for number in range(1, 30):
-        story = Story(story.snapshot())
+        story = EventLog(story.snapshot())
         story.append(event(number))
 
     assert [each.pipe for each in events_of(story.snapshot(), "r")] == [f"d.p{number}" for number in range(1, 30)]
 
 
 def test_what_does_not_fit_is_left_out_with_its_number_and_the_figures_go_on() -> None:
-    story = Story()
+    story = EventLog()
     for number in range(1, 200):
         story.append(event(number, message=os.urandom(16_384).hex()))
 
@@ -134,7 +134,7 @@ def test_a_full_story_stays_full_for_the_next_attempt() -> None:
     full = told(*(event(number, message=os.urandom(16_384).hex()) for number in range(1, 200)))
     assert full.event_count < 199
 
-    again = Story(full.snapshot())
+    again = EventLog(full.snapshot())
 
     again.append(event(200))
     assert again.event_count == full.event_count
@@ -191,7 +191,7 @@ def test_an_event_that_cannot_be_read_is_left_out_with_its_number(broken: bytes)
 
 @pytest.mark.parametrize("before", [NEWER, *BROKEN.values()], ids=["of a newer release", *BROKEN])
 def test_a_later_attempt_keeps_what_it_cannot_read(before: bytes) -> None:
-    story = Story(packed(before))
+    story = EventLog(packed(before))
 
     story.append(event(2))
     read = events_of(story.snapshot(), "run-1")
@@ -200,7 +200,7 @@ def test_a_later_attempt_keeps_what_it_cannot_read(before: bytes) -> None:
 
 @pytest.mark.parametrize("before", ["nonsense", 3, [1], {"attempt": "x", "events": 5}, {"attempt": -5}], ids=repr)
 def test_a_story_begins_anew_where_the_one_before_is_none(before: object) -> None:
-    story = Story(before)
+    story = EventLog(before)
 
     story.append(event(1))
     assert (story.attempt, [each.seq for each in events_of(story.snapshot(), "r")]) == (0, [1])

@@ -25,7 +25,7 @@ from rpc_server.mcp.protocol.caller import (
 from rpc_server.mcp.protocol.params import optional_object, required_text
 from rpc_server.mcp.protocol.revisions import BATCHES, LATEST_LEGACY, MODERN
 from rpc_server.redaction import Redactor
-from rpc_server.wire.dispatch import RAW, Call, Handler, MethodSpec, MethodTable
+from rpc_server.wire.dispatch import RAW, Call, CallSpec, CallTable, Handler
 from rpc_server.wire.errors import INVALID_REQUEST, METHOD_NOT_FOUND
 from rpc_server.wire.peer import Peer
 
@@ -88,7 +88,7 @@ _OFFERS = {
 }
 
 
-class McpFace:
+class McpEndpoint:
     """The methods of MCP for one peer."""
 
     def __init__(self, peer: Peer, redactor: Redactor, late: Late) -> None:
@@ -100,7 +100,7 @@ class McpFace:
         self._server: McpServer | None = None
         self._opening = anyio.Lock()
 
-    def methods(self) -> MethodTable:
+    def methods(self) -> CallTable:
         """The table of every method of both eras."""
         specs = [
             _spec("initialize", self._initialize),
@@ -181,8 +181,8 @@ class McpFace:
         return caller
 
 
-def _spec(name: str, handler: Handler) -> MethodSpec:
-    return MethodSpec(name=name, params=RAW, handler=handler, summary="", result={}, is_mcp=True)
+def _spec(name: str, handler: Handler) -> CallSpec:
+    return CallSpec(name=name, params=RAW, handler=handler, summary="", result={}, is_mcp=True)
 
 
 def _check_id(call: Call) -> None:

@@ -11,7 +11,7 @@ from rpc_server.mcp.picture.drawing import picture_of
 from rpc_server.mcp.protocol.request import ServedExchange
 from rpc_server.mcp.protocol.revisions import UI_EXTENSION
 from rpc_server.mcp.protocol.tool_results import bounded, tool_result
-from rpc_server.mcp.tools.run_calls import McpRuns
+from rpc_server.mcp.tools.run_calls import RunCalls
 from rpc_server.mcp.tools.run_results import PICTURE_KEY, RunResults
 from rpc_server.mcp.tools.tool_schemas import MAX_DESCRIPTION
 from rpc_server.mcp.tools.tool_specs import TOOLS, definition_of
@@ -47,13 +47,13 @@ _VERDICT_MEMBERS = (
 )
 
 
-class RunTools(Features):
+class BuiltinTools(Features):
     """The tools over the methods of the plain side."""
 
     method_tools: "MethodTools | None" = None
     """The methods' own tools, of which `list_methods` tells; set by who opens both."""
 
-    def __init__(self, services: Services, runs_of: McpRuns, results: RunResults) -> None:
+    def __init__(self, services: Services, runs_of: RunCalls, results: RunResults) -> None:
         self._services = services
         self._results = results
         self._limit = services.settings.mcp.inline_bytes

@@ -37,7 +37,7 @@ _BEAT_S = 10.0
 """Seconds without news after which progress is shown all the same, so that the host goes on waiting."""
 
 
-class McpRuns:
+class RunCalls:
     """Runs methods, and answers as the caller's era has it."""
 
     def __init__(self, services: Services, results: RunResults, peer: Peer) -> None:

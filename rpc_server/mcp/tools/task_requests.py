@@ -25,7 +25,7 @@ _WAIT_S = 3600.0
 _PAGE = 50
 
 
-class TaskMethods:
+class RunTasks:
     """Answers about runs by their ids, which are their tasks' ids."""
 
     def __init__(self, services: Services, results: RunResults, failures: Failures) -> None:
