@@ -1,4 +1,4 @@
-"""Tells those who wait for runs how the runs get on: one query for all of them, and none while nobody waits."""
+"""Notifies waiters of the progress of runs: one query for all of them, and none while there are none."""
 
 import logging
 import time

@@ -49,7 +49,7 @@ def log_through_root() -> None:
 
 
 def hush() -> None:
-    """Nothing that DBOS says while its process ends is news to anybody."""
+    """Silence DBOS while the process ends."""
     _logger.setLevel(logging.CRITICAL)
 
 

@@ -47,7 +47,7 @@ class Executors(Protocol):
         ...
 
     def leave(self, executor: str) -> None:
-        """Be counted no more."""
+        """Deregister."""
         ...
 
     def any_alive(self) -> bool:
@@ -79,7 +79,7 @@ class LockedExecutors:
         self._held[executor] = held
 
     def beat(self, executor: str) -> None:
-        """The lock says it all."""
+        """No heartbeat is needed: the lock is the sign of life."""
 
     def leave(self, executor: str) -> None:
         """Disappear: whoever has no lock is not alive."""

@@ -31,12 +31,12 @@ class Pruner:
         """Forget ended runs that ended more than `keep_s` seconds before `now`, and all but the newest `keep_runs`."""
         pruned = 0
         if keep_s is not None:
-            # What is no time is no age.
+            # A time that cannot be read has no age.
             old = runs.c.finished_at.between(1.0, now - keep_s)
             pruned += await self._prune(old)
         if keep_runs is not None:
             if keep_runs < 0:
-                raise ValueError("nobody keeps fewer than no runs")
+                raise ValueError("keep_runs must not be negative")
             border = await self._border(keep_runs)
             if border is not None:
                 pruned += await self._prune(sa.tuple_(runs.c.created_at, runs.c.run_id) <= border)

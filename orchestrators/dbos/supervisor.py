@@ -42,7 +42,7 @@ class WorkerSupervisor:
             except OSError as error:
                 status = error.strerror or "an error of the system"
             if status == _CONFIGURATION_FAULT:
-                self._logger.error("a worker cannot begin, for the reason above; runs wait until that is mended")
+                self._logger.error("workers cannot start (see above); queued runs will wait")
                 return
             if time.monotonic() - began > _WELL_S:
                 pause_s = _FIRST_PAUSE_S

@@ -1,6 +1,6 @@
 """Which engine the attempts of a run get, in a worker whose runs survive their engines.
 
-Whose fault it was that an engine ended, nobody knows. The last attempt has an engine of its own, so that a method which
+Why an engine ended is not known. The last attempt has an engine of its own, so that a method which
 ends engines cannot have its neighbours given up; few such engines are kept at once.
 """
 

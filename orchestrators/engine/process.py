@@ -115,7 +115,7 @@ def _for_the_user(problem: Problem) -> Problem:
     if problem.next_step.kind != "report":
         return problem
     step = NextStep(
-        kind="fix_configuration", detail="Mend what the server's stderr names, then call again; no restart is needed."
+        kind="fix_configuration", detail="Fix the problem reported on stderr, then call again; no restart is needed."
     )
     return problem.model_copy(update={"next_step": step})
 

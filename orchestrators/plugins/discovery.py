@@ -134,7 +134,7 @@ def _registered(entry_point: EntryPoint, origin: PluginOrigin) -> Registrar:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin is foreign code that may fail in any way
         logger.debug("the plugin %s failed", origin, exc_info=error)
         raise PluginFault(
-            f"the plugin {origin} cannot be loaded: {_one_line(error)}; mend it, or disable it under [plugins] in"
+            f"the plugin {origin} cannot be loaded: {_one_line(error)}; fix it, or disable it under [plugins] in"
             " rpc_override.toml"
         ) from error
     return registrar

@@ -1,4 +1,4 @@
-"""Tells those who wait that a run has ended: one long poll of Temporal for each run that anybody waits for."""
+"""Notifies waiters that a run has ended: one long poll of Temporal for each run that has any."""
 
 import asyncio
 import logging

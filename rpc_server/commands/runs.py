@@ -92,7 +92,7 @@ def _run_id(text: str) -> str:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of something")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
     return int(text)
 
 
@@ -102,7 +102,7 @@ def _duration(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not (seconds >= 0 and isfinite(seconds)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
     return seconds
 
 
@@ -110,9 +110,9 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text[:-1]) * _UNITS[text[-1:]]
     except (KeyError, ValueError):
-        raise argparse.ArgumentTypeError(f"'{text}' is no age; give one such as 90s, 30m, 2h or 7d") from None
+        raise argparse.ArgumentTypeError(f"'{text}' is not an age; give one such as 90s, 30m, 2h or 7d") from None
     if not (seconds >= 0 and isfinite(seconds)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no age")
+        raise argparse.ArgumentTypeError(f"'{text}' is not an age")
     return seconds
 
 
@@ -221,7 +221,7 @@ async def _cancel(services: Services, chosen: argparse.Namespace) -> int:
 
 async def _prune(services: Services, chosen: argparse.Namespace) -> int:
     if chosen.older_than is None and chosen.keep is None:
-        print("mthds-rpc: say what may go: --older-than AGE, --keep N, or both", file=sys.stderr)
+        print("mthds-rpc: give --older-than AGE, --keep N, or both", file=sys.stderr)
         return 2
     modes = [await mode_of_reading(services, chosen.orchestration_mode)]
     if chosen.orchestration_mode is None:

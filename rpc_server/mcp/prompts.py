@@ -41,7 +41,7 @@ _TEXTS = {
         "`problem.next_step`."
     ),
     "fix_method": (
-        "Call `validate` on the method `{method}`. Mend each fault it lists, at the file and line it names, changing "
+        "Call `validate` on the method `{method}`. Fix each fault it lists, at the file and line it names, changing "
         "as little as you can, and call `validate` again until `is_valid` is true. Then tell me what was wrong."
     ),
     "write_method": (

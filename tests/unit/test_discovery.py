@@ -113,7 +113,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_line_that_names_it(
 
     assert row_of(discovery, "sample").state == "failed"
     assert discovery.faults == [
-        f"the plugin 'sample' (dist-sample 1.0) cannot be loaded: {reason}; mend it, or disable it under [plugins] in"
+        f"the plugin 'sample' (dist-sample 1.0) cannot be loaded: {reason}; fix it, or disable it under [plugins] in"
         " rpc_override.toml"
     ]
 

@@ -17,7 +17,7 @@ INSTRUCTIONS = (
     "Each runnable method of the workspace is a tool of its own; `list_methods` names them all and `execute` runs any "
     "of them by its path. Pass paths, not file contents: the server reads files of the workspace itself. "
     "Before you run a method that you wrote or changed, call `validate`: it lists every fault with its line. "
-    "A run that takes long is answered with its `pipeline_run_id` and the next call to make; `run_result` waits for "
+    "A long run returns its `pipeline_run_id` and the next call to make; `run_result` waits for "
     "it, `cancel_run` stops it. When a call fails, read `problem.next_step`: it says what to change."
 )
 

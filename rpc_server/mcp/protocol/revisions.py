@@ -1,4 +1,4 @@
-"""The revisions of MCP that are spoken, and the names that the specification gives things."""
+"""The supported revisions of MCP, and the names that the specification gives things."""
 
 LEGACY = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Agreed on by `initialize`, oldest first."""

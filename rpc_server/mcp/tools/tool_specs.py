@@ -96,8 +96,8 @@ TOOLS = (
             'do not paste it. Example: {"method": "methods/invoice_triage", "inputs": {"invoice": '
             '"ACME, 120 EUR, due 2026-01-31"}}. `inputs_template` shows the inputs a method takes; a '
             'document or an image is given as {"path": "scans/page.pdf"}. `run_mode`: "dry" tries the '
-            "method without calling any model. The result is in `output`. A run that takes long is answered "
-            "with its `pipeline_run_id` and `next_call`; it goes on meanwhile."
+            "method without calling any model. The result is in `output`. A long run returns its "
+            "`pipeline_run_id` and `next_call`, and continues meanwhile."
         ),
         params=ExecuteParams,
         arguments=(*_RUN, "wait_s"),
@@ -126,7 +126,7 @@ TOOLS = (
         name="validate",
         title="Check a method",
         description=(
-            "Judge an MTHDS method without running it: syntax, types, and how its steps fit together. Call it "
+            "Validate an MTHDS method without running it: syntax, types, and how its steps fit together. Call it "
             "after each change of a `.mthds` file. `is_valid` is the verdict; each of `errors` says what is "
             'wrong, with file, line and column. Example: {"method": "methods/invoice_triage"}, or, for a '
             'text that is not saved yet, {"files": {"draft.mthds": "domain = …"}}.'
