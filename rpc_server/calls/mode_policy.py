@@ -97,7 +97,7 @@ def _start_unsupported(mode: str, settings: Settings, capable: list[str]) -> Pro
     remedy = f"name one of {', '.join(others)} as `orchestration_mode`" if others else "use a server in a durable mode"
     return problem_error(
         "runtime.unsupported",
-        f"The orchestration mode '{mode}' does not support `start`: its runs end with the server.",
+        f"The orchestration mode '{mode}' does not support `start`.",
         domain="operator",
         next_step=("change_input", f"Call `execute`, which waits, or {remedy}."),
         params={"capability": "start", "orchestration_mode": mode},

@@ -546,14 +546,15 @@ class TestPages:
         assert str(Path.home()) not in text or str(Path.home()) == "/"
         assert not re.search(r"/(?:home|Users)/(?!ann\b)\w+|/tmp/|\b(?:TODO|FIXME|TBD|XXX)\b|[Ll]orem ipsum", text)
 
-    def test_the_readme_begins_with_the_two_commands_then_the_hosts(self) -> None:
+    def test_the_readme_says_what_it_is_then_the_two_commands_then_an_example_before_the_hosts(self) -> None:
         text = page("README.md")
 
         first = blocks(text, "sh")[0].split("\n")
         headings = re.findall(r"^## (.*)$", prose(text), re.MULTILINE)
 
         assert [line.split("#")[0].strip() for line in first[:2]] == ["make demo", "make test"]
-        assert headings[0] == "Entries for hosts"
+        assert text.index("JSON-RPC 2.0 on stdin") < text.index("make demo")
+        assert headings.index("Three calls") < headings.index("Entries for hosts")
 
     def test_the_changelog_has_the_version(self) -> None:
         assert f"## {versions.SERVER} " in page("CHANGELOG.md")
