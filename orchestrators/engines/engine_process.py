@@ -337,7 +337,7 @@ class EngineProcess(asyncio.Protocol):
             if not self._ready.done():
                 self._ready.set_result(None)
         elif "failed" in message:
-            self._refuse(ProblemError(self._problem(message["failed"])))
+            self._refuse(ProblemError(Problem.model_validate(self._redact(message["failed"]))))
         elif "pong" not in message and (job := self._jobs.get(message["id"])) is not None:
             self._take_of(job, message, frame)
 
@@ -355,16 +355,13 @@ class EngineProcess(asyncio.Protocol):
             job.begun = True
             self._fail(job, EngineGone("it gave up the job"))
         elif "problem" in message:
-            self._fail(job, ProblemError(self._problem(message["problem"])))
+            self._fail(job, ProblemError(Problem.model_validate(self._redact(message["problem"]))))
         elif "result" in message:
             self._finish(job)
             job.answer.set_result(Answer(message["result"], frame))
         else:
             raise BrokenChannel("an answer says nothing")
         self._end_if_left()
-
-    def _problem(self, document: Message) -> Problem:
-        return Problem.model_validate(self._redact(document))
 
     def _refuse(self, error: ProblemError | EngineGone) -> None:
         if not self._ready.done():

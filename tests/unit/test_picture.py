@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpc_server.mcp.picture.drawing import MAX_NODES_WITH_VALUES, MAX_TEXT, MAX_VALUE, picture_of
+from rpc_server.mcp.picture.drawing import MAX_NODES_WITH_VALUES, picture_of
+from rpc_server.mcp.picture.nodes import MAX_TEXT, MAX_VALUE
 from schemas.problem import NextStep, Problem
 from schemas.runs import RunEvent
 

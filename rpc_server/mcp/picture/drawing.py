@@ -15,21 +15,15 @@ to what it may choose. A node stands for all items of a batch. Its id is the inv
 run of its method, so a dry graph and the pictures of its runs have the same ids.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from schemas.problem import Problem
+from rpc_server.mcp.picture.nodes import Edge, Node, Status, code_of, cut, dicts, flow, node_of, problem_text, text_of
 from schemas.runs import RunEvent
 from schemas.shown_text import MAX_TITLE, fit
 
-Status = Literal["pending", "running", "completed", "failed", "skipped"]
-
-MAX_TEXT = 400
-MAX_VALUE = 160
 MAX_NODES_WITH_VALUES = 120
 
 _STATUS_IN_GRAPH: dict[str, Status] = {
@@ -51,7 +45,6 @@ _END_OF_RUNNING: dict[str, tuple[Status, str | None]] = {
     "CANCELLED": ("skipped", "Cancelled while it ran."),
     "TIMED_OUT": ("failed", "The run's time was up while it ran."),
 }
-_RANK: tuple[Status, ...] = ("failed", "running", "completed", "skipped")
 _NOT_DRAWN = {"input", "output", "artifact", "error"}
 _WITHIN = {"batch_item", "batch_aggregate"}
 """Edges of a batch to and from its own items; Pipelex draws them between two batches over one list as well."""
@@ -81,7 +74,7 @@ def picture_of(
         drawing.apply(event)
     drawing.settle(state)
     picture: dict[str, Any] = {
-        "title": _cut(title or _title(graph) or run_id or "", MAX_TITLE),
+        "title": cut(title or _title(graph) or run_id or "", MAX_TITLE),
         "run_id": run_id,
         "state": state,
         "nodes": drawing.nodes_as_json(),
@@ -94,75 +87,32 @@ def picture_of(
     return dict(fit(picture, None))
 
 
-@dataclass
-class _Node:
-    id: str
-    label: str
-    kind: str
-    parent: str | None = None
-    description: str | None = None
-    detail: str | None = None
-    inputs: list[dict[str, Any]] = field(default_factory=list)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    runs: dict[str, Status] = field(default_factory=dict)
-    """What became of each time the pipe began, by the id it had that time."""
-
-    @property
-    def status(self) -> Status:
-        return next((status for status in _RANK if status in self.runs.values()), "pending")
-
-    def as_json(self) -> dict[str, Any]:
-        said: dict[str, Any] = {
-            "id": self.id,
-            "label": _cut(self.label, MAX_TITLE),
-            "kind": _cut(self.kind, MAX_TITLE),
-            "parent": self.parent,
-            "status": self.status,
-        }
-        optional = {
-            "description": self.description,
-            "detail": self.detail,
-            "inputs": [_shown(value) for value in self.inputs],
-            "outputs": [_shown(value) for value in self.outputs],
-            "times": len(self.runs) if len(self.runs) > 1 else None,
-        }
-        return said | {name: value for name, value in optional.items() if value}
-
-
-@dataclass(frozen=True)
-class _Edge:
-    source: str
-    target: str
-    label: str
-    kind: str
-
-
 class _Drawing:
     """A picture in the making."""
 
     def __init__(self) -> None:
         self.detail: str | None = None
-        self._nodes: dict[str, _Node] = {}
-        self._edges: dict[_Edge, None] = {}
+        self._nodes: dict[str, Node] = {}
+        self._edges: dict[Edge, None] = {}
         self._node_of_run: dict[str, str] = {}
         self._taken: set[tuple[str | None, str]] = set()
         self._attempt = 1
 
     def add_graph(self, graph: dict[str, Any], *, ran: bool) -> None:
         """Draw a graph; with what became of its nodes, and their values, where it is of a run that `ran`."""
-        given = [node for node in _dicts(graph.get("nodes")) if _is_drawn(node)]
+        given = [node for node in dicts(graph.get("nodes")) if _is_drawn(node)]
         with_values = ran and len(given) <= MAX_NODES_WITH_VALUES
         ids: dict[str, str] = {}
         for raw in given:
-            run = _text(raw.get("id")) or _text(raw.get("node_id"))
-            key = _ITEM.sub("/item", _text(raw.get("path"))) or run
+            run = text_of(raw.get("id")) or text_of(raw.get("node_id"))
+            key = _ITEM.sub("/item", text_of(raw.get("path"))) or run
             ids[run] = key
-            node = self._nodes.setdefault(key, _node_of(raw, key, with_values=with_values))
-            if ran and (status := _STATUS_IN_GRAPH.get(_text(raw.get("status")))):
+            node = self._nodes.setdefault(key, node_of(raw, key, with_values=with_values))
+            if ran and (status := _STATUS_IN_GRAPH.get(text_of(raw.get("status")))):
                 node.runs[run] = status
                 self._node_of_run[run] = key
-                node.detail = node.detail or _problem_text(raw.get("error")) or _text(raw.get("skip_reason")) or None
-        edges = _dicts(graph.get("edges"))
+                node.detail = node.detail or problem_text(raw.get("error")) or text_of(raw.get("skip_reason")) or None
+        edges = dicts(graph.get("edges"))
         self._add_parents(edges, ids)
         self._add_edges(edges, ids)
 
@@ -171,7 +121,7 @@ class _Drawing:
         if event.kind == "run_requeued" or event.attempt > self._attempt:
             self._begin_again(event.attempt)
         if event.kind == "run_ended":
-            self.detail = _problem_text(event.problem)
+            self.detail = problem_text(event.problem)
         status = _STATUS_BY_EVENT.get(event.kind)
         if status is None:
             return
@@ -181,7 +131,7 @@ class _Drawing:
         self._node_of_run[run] = node.id
         self._taken.add((event.parent_node_id, node.id))
         if event.problem is not None:
-            node.detail = _problem_text(event.problem)
+            node.detail = problem_text(event.problem)
 
     def settle(self, state: str | None) -> None:
         """Say what became of the nodes that no event speaks of, once it is known.
@@ -202,7 +152,7 @@ class _Drawing:
         edges = [edge for edge in self._edges if not self._is_repeated_inside(edge)]
         edges += [*self._outcome_edges(), *self._control_edges(edges)]
         return [
-            {"source": e.source, "target": e.target, "label": _cut(e.label, MAX_TITLE), "kind": e.kind} for e in edges
+            {"source": e.source, "target": e.target, "label": cut(e.label, MAX_TITLE), "kind": e.kind} for e in edges
         ]
 
     def counts(self) -> dict[str, int]:
@@ -211,7 +161,7 @@ class _Drawing:
 
     def _add_parents(self, edges: list[dict[str, Any]], ids: dict[str, str]) -> None:
         for edge in edges:
-            source, target = ids.get(_text(edge.get("source"))), ids.get(_text(edge.get("target")))
+            source, target = ids.get(text_of(edge.get("source"))), ids.get(text_of(edge.get("target")))
             if edge.get("kind") == "contains" and source and target:
                 self._set_parent(self._nodes[target], source)
         for node in self._nodes.values():
@@ -219,7 +169,7 @@ class _Drawing:
             if node.parent is None and above in self._nodes:
                 self._set_parent(node, above)
 
-    def _set_parent(self, node: _Node, parent: str) -> None:
+    def _set_parent(self, node: Node, parent: str) -> None:
         """A graph that holds itself is not drawn so."""
         if parent != node.id and node.id not in self._above(parent):
             node.parent = parent
@@ -227,16 +177,16 @@ class _Drawing:
     def _add_edges(self, edges: list[dict[str, Any]], ids: dict[str, str]) -> None:
         batched: set[tuple[str, str, str]] = set()
         for raw in edges:
-            source, target = ids.get(_text(raw.get("source"))), ids.get(_text(raw.get("target")))
-            kind = _text(raw.get("kind")) or "data"
+            source, target = ids.get(text_of(raw.get("source"))), ids.get(text_of(raw.get("target")))
+            kind = text_of(raw.get("kind")) or "data"
             if not source or not target or source == target or kind == "contains":
                 continue
             if kind in _WITHIN and (source, target, kind) in batched:
                 continue
             batched.add((source, target, kind))
             if kind not in _WITHIN or source in self._above(target) or target in self._above(source):
-                label = _flow(raw, self._nodes[source], self._nodes[target])
-                self._edges[_Edge(source, target, label, kind)] = None
+                label = flow(raw, self._nodes[source], self._nodes[target])
+                self._edges[Edge(source, target, label, kind)] = None
 
     def _end_running(self, state: str | None) -> None:
         if state not in _END_OF_RUNNING:
@@ -255,14 +205,14 @@ class _Drawing:
             node.runs.clear()
             node.detail = None
 
-    def _node_for(self, event: RunEvent) -> _Node:
+    def _node_for(self, event: RunEvent) -> Node:
         """The node an event is about: by its path, else the run it ends, else by parent, pipe and order."""
         known = self._node_of_run.get(event.node_id or "")
         if known is not None:
             return self._nodes[known]
         parent = self._node_of_run.get(event.parent_node_id or "")
-        path = _ITEM.sub("/item", _text(getattr(event, "path", None)))
-        code = _code(event.pipe)
+        path = _ITEM.sub("/item", text_of(getattr(event, "path", None)))
+        code = code_of(event.pipe)
         if path in self._nodes:
             return self._nodes[path]
         same_pipe = [node for node in self._nodes.values() if node.label == code] if not path else []
@@ -273,18 +223,18 @@ class _Drawing:
         elsewhere = [node for node in same_pipe if not node.runs] if parent is None else []
         return elsewhere[0] if elsewhere else self._add_unforeseen(event, path, parent, code)
 
-    def _add_unforeseen(self, event: RunEvent, path: str, parent: str | None, code: str) -> _Node:
+    def _add_unforeseen(self, event: RunEvent, path: str, parent: str | None, code: str) -> Node:
         """A pipe that the graph does not know, or any pipe where there is no graph."""
         above = path.rpartition("/")[0]
         parent = parent or (above if above in self._nodes else None)
         key = path or (f"{parent}/{code}" if parent else event.pipe or code)
         earlier = [node for node in self._nodes.values() if node.parent == parent and parent is not None]
-        node = self._nodes.setdefault(key, _Node(key, code or "pipe", "Pipe", parent))
+        node = self._nodes.setdefault(key, Node(key, code or "pipe", "Pipe", parent))
         if not path and earlier and earlier[-1].status in ("completed", "skipped"):
-            self._edges[_Edge(earlier[-1].id, key, "", "control")] = None
+            self._edges[Edge(earlier[-1].id, key, "", "control")] = None
         return node
 
-    def _was_passed_over(self, node: _Node) -> bool:
+    def _was_passed_over(self, node: Node) -> bool:
         above = self._above(node.id)
         return bool(above) and any(self._nodes[key].status in ("completed", "skipped") for key in above)
 
@@ -297,27 +247,27 @@ class _Drawing:
             parent = self._nodes[parent].parent
         return found
 
-    def _is_repeated_inside(self, edge: _Edge) -> bool:
+    def _is_repeated_inside(self, edge: Edge) -> bool:
         """Whether what flows to a node flows to what holds it as well: once is enough."""
         if edge.kind != "data":
             return False
         around_source = {edge.source, *self._above(edge.source)}
         return any(
-            _Edge(edge.source, above, edge.label, edge.kind) in self._edges
+            Edge(edge.source, above, edge.label, edge.kind) in self._edges
             for above in self._above(edge.target)
             if above not in around_source
         )
 
-    def _outcome_edges(self) -> Iterator[_Edge]:
+    def _outcome_edges(self) -> Iterator[Edge]:
         drawn = {(edge.source, edge.target) for edge in self._edges if edge.kind == "selected_outcome"}
         for node in self._nodes.values():
             found = _OUTCOME.search(node.id)
             if found and node.parent and (node.parent, node.id) not in drawn:
                 was_chosen = node.status not in ("pending", "skipped")
                 kind = "selected_outcome" if was_chosen else "outcome"
-                yield _Edge(node.parent, node.id, found[1] or found[2], kind)
+                yield Edge(node.parent, node.id, found[1] or found[2], kind)
 
-    def _control_edges(self, edges: list[_Edge]) -> Iterator[_Edge]:
+    def _control_edges(self, edges: list[Edge]) -> Iterator[Edge]:
         linked = {self._siblings(edge) for edge in edges}
         steps: dict[str, dict[int, str]] = {}
         for node in self._nodes.values():
@@ -327,9 +277,9 @@ class _Drawing:
             in_order = [key for _, key in sorted(numbered.items())]
             for step, following in zip(in_order, in_order[1:], strict=False):
                 if (step, following) not in linked:
-                    yield _Edge(step, following, "", "control")
+                    yield Edge(step, following, "", "control")
 
-    def _siblings(self, edge: _Edge) -> tuple[str, str]:
+    def _siblings(self, edge: Edge) -> tuple[str, str]:
         """The two neighbours, in the closest thing that holds both ends, that an edge connects."""
         sources = [edge.source, *self._above(edge.source)][::-1]
         targets = [edge.target, *self._above(edge.target)][::-1]
@@ -340,8 +290,8 @@ class _Drawing:
 def _is_graph_of(graph: dict[str, Any], events: list[RunEvent]) -> bool:
     """Whether the events, if any, are those of the graph's own entry pipe."""
     entry = next((event for event in events if event.kind == "pipe_started"), None)
-    roots = {_text(node.get("pipe_code")) for node in _dicts(graph.get("nodes"))[:1]}
-    return entry is None or entry.parent_node_id is not None or not roots or _code(entry.pipe) in roots
+    roots = {text_of(node.get("pipe_code")) for node in dicts(graph.get("nodes"))[:1]}
+    return entry is None or entry.parent_node_id is not None or not roots or code_of(entry.pipe) in roots
 
 
 def _has_run(graph: dict[str, Any], run_id: str | None) -> bool:
@@ -352,93 +302,9 @@ def _has_run(graph: dict[str, Any], run_id: str | None) -> bool:
 
 def _title(graph: dict[str, Any] | None) -> str:
     ref = (graph or {}).get("pipeline_ref")
-    return _text(ref.get("main_pipe")) if isinstance(ref, dict) else ""
+    return text_of(ref.get("main_pipe")) if isinstance(ref, dict) else ""
 
 
 def _is_drawn(raw: dict[str, Any]) -> bool:
-    named = _text(raw.get("id")) or _text(raw.get("node_id"))
-    return bool(named) and _text(raw.get("kind")) not in _NOT_DRAWN
-
-
-def _node_of(raw: dict[str, Any], key: str, *, with_values: bool) -> _Node:
-    io = raw.get("io") or raw.get("node_io")
-    specs = io if isinstance(io, dict) else {}
-    inputs = [_io_of(spec, with_value=with_values) for spec in _dicts(specs.get("inputs"))]
-    outputs = [_io_of(spec, with_value=with_values) for spec in _dicts(specs.get("outputs"))]
-    bound = outputs[0]["name"] if outputs else ""
-    return _Node(
-        id=key,
-        label=_text(raw.get("pipe_code")) or bound or _text(raw.get("kind")) or "pipe",
-        kind=_text(raw.get("pipe_type")) or _text(raw.get("kind")).capitalize() or "Pipe",
-        description=_cut(_text(raw.get("description")), MAX_TEXT) or None,
-        inputs=inputs,
-        outputs=outputs,
-    )
-
-
-def _io_of(spec: dict[str, Any], *, with_value: bool) -> dict[str, Any]:
-    concept = _text(spec.get("concept"))
-    count = spec.get("multiplicity")
-    if concept and count is True:
-        concept += "[]"
-    elif concept and isinstance(count, int) and count > 1:
-        concept += f"[{count}]"
-    value = _value_text(spec) if with_value else ""
-    return {"name": _text(spec.get("name")), "concept": concept, "value": value, "digest": _text(spec.get("digest"))}
-
-
-def _shown(io: dict[str, Any]) -> dict[str, Any]:
-    return {name: _cut(value, MAX_TITLE) for name, value in io.items() if value and name != "digest"}
-
-
-def _value_text(spec: dict[str, Any]) -> str:
-    value = spec.get("data")
-    if isinstance(value, dict) and len(value) == 1:
-        value = next(iter(value.values()))
-    if value is None:
-        value = spec.get("preview")
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return _cut(text, MAX_VALUE)
-
-
-def _flow(raw: dict[str, Any], source: _Node, target: _Node) -> str:
-    """What flows along an edge, as `name: Concept`, or the edge's own label."""
-    label = _text(raw.get("label"))
-    digests = {_text(raw.get("source_stuff_digest")), _text(raw.get("target_stuff_digest"))} - {""}
-    for io in [*target.inputs, *source.outputs, *target.outputs]:
-        if io["digest"] in digests or (not digests and io["name"] == label):
-            return f"{io['name']}: {io['concept']}" if io["concept"] else str(io["name"])
-    return label
-
-
-def _problem_text(problem: Any) -> str | None:
-    """A problem's detail and what to do about it."""
-    if isinstance(problem, Problem):
-        problem = problem.model_dump(mode="json")
-    if not isinstance(problem, dict):
-        return None
-    step = problem.get("next_step")
-    said = [
-        _text(problem.get("detail")) or _text(problem.get("title")),
-        _text(step.get("detail")) if isinstance(step, dict) else "",
-    ]
-    sentences = [text if text.endswith((".", "!", "?")) else f"{text}." for text in said if text]
-    return _cut(" ".join(sentences), MAX_TEXT) or None
-
-
-def _code(ref: str | None) -> str:
-    return (ref or "").rpartition(".")[2]
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    named = text_of(raw.get("id")) or text_of(raw.get("node_id"))
+    return bool(named) and text_of(raw.get("kind")) not in _NOT_DRAWN

@@ -8,6 +8,14 @@ from schemas.validation import ValidationVerdict
 
 logger = logging.getLogger(__name__)
 
+_SOLVED_ELSEWHERE = ("runtime.", "run.", "method.dependency_")
+
+
+def may_pass(problem: Problem) -> bool:
+    """Whether the problem may go without a change of the method: an engine's, or one of a package."""
+    codes = [problem.code, *(item.code for item in problem.errors or ())]
+    return problem.retry == "yes" or any(code.startswith(_SOLVED_ELSEWHERE) for code in codes)
+
 
 def invalid(verdict: ValidationVerdict) -> Problem:
     """It does not validate."""

@@ -16,7 +16,7 @@ import anyio.to_thread
 from orchestrators.engines.pool import EnginePool
 from orchestrators.plugins.contract import BackgroundTasks
 from rpc_server import versions
-from rpc_server.mcp.tools.left_out import clash, inexpressible, invalid, not_understood, too_slow, unexpected
+from rpc_server.mcp.tools.left_out import clash, inexpressible, invalid, may_pass, not_understood, too_slow, unexpected
 from rpc_server.mcp.tools.method_roots import MethodRoot, tool_name
 from rpc_server.mcp.tools.signature_cache import SignatureCache
 from rpc_server.mcp.tools.tool_schemas import Inexpressible, Schema, portable_input, portable_output
@@ -40,7 +40,6 @@ CACHE_VERSION = f"{versions.PIPELEX}/{versions.SERVER}/1"
 
 _NOT_ITS_OWN = ("runtime.", "run.")
 """Problems of an engine, not of the method that it was asked about."""
-_MENDED_ELSEWHERE = (*_NOT_ITS_OWN, "method.dependency_")
 _SHORTEST_PAUSE_S = 2.0
 _PAUSES_PER_LOOK = 50
 _RETRY_S = 30.0
@@ -391,12 +390,7 @@ def _still_holds(known: _Known, found: _Found) -> bool:
         return not _is_due(known)
     if known.found.stamp != found.stamp or not found.stamp.settled:
         return False
-    return not known.has_packages and (known.problem is None or not _may_mend_itself(known.problem))
-
-
-def _may_mend_itself(problem: Problem) -> bool:
-    codes = [problem.code, *(item.code for item in problem.errors or ())]
-    return problem.retry == "yes" or any(code.startswith(_MENDED_ELSEWHERE) for code in codes)
+    return not known.has_packages and (known.problem is None or not may_pass(known.problem))
 
 
 def _is_due(known: _Known) -> bool:
