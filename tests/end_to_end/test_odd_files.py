@@ -18,7 +18,7 @@ BROKEN = {
     "huge.mthds": "a = " + "9" * 5000,
     "hexadecimal.mthds": f"{GREETING}\nx = 0x{'f' * 5000}",
     "vast.mthds": f"{'.'.join(['a'] * 200_000)} = 1\n{GREETING}",
-    "inline.mthds": f"x = {{ {'.'.join(['a'] * 900)} = 1 }}\n{GREETING}",
+    "dotted.mthds": f"x = {{ {'.'.join(['a'] * 900)} = 1 }}\n{GREETING}",
 }
 ODD = {*BROKEN, "pipe.mthds", "dangling.mthds", "package", "bad\\xff.mthds", "line\\nbreak.mthds"}
 
