@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from orchestrators.plugins.contract import EventSink, Orchestrator
+from rpc_server.calls.progress import event_sink
 from rpc_server.calls.requests import run_request
 from rpc_server.calls.services import Services, mode_of_run
 from rpc_server.wire.dispatch import Call
@@ -20,6 +21,11 @@ logger = logging.getLogger(__name__)
 
 async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
     """Answer the `RunResult`; with `wait_s`, what to call next once that is spent."""
+    return await execute_for(services, call, params, event_sink(call))
+
+
+async def execute_for(services: Services, call: Call, params: ExecuteParams, events: EventSink | None) -> Any:
+    """Like `execute`, with the run's events given to `events`."""
     mode = await mode_of_run(services, params.orchestration_mode)
     run = await run_request(services, params, mode)
     orchestrator = await services.plugins.orchestrators.get(mode)
@@ -27,12 +33,12 @@ async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
     owns_itself = services.plugins.orchestrators.supports_fire_and_forget(mode)
     try:
         if params.wait_s is None:
-            result = await orchestrator.execute(run, call.progress)
+            result = await orchestrator.execute(run, events)
         elif owns_itself:
-            result = await _waited(orchestrator, run, call.progress, params.wait_s)
+            result = await _waited(orchestrator, run, events, params.wait_s)
         else:
             # Somebody will ask for this run again, so its events are kept whether or not this caller wants them.
-            result = await _within(services, orchestrator, run, call.progress or _ignore, params.wait_s)
+            result = await _within(services, orchestrator, run, events or _ignore, params.wait_s)
     except anyio.get_cancelled_exc_class():
         if owns_itself and call.is_cancelled_by_caller:
             with anyio.CancelScope(shield=True):

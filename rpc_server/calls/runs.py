@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from orchestrators.plugins.contract import RunLedger
+from orchestrators.plugins.contract import EventSink, RunLedger
+from rpc_server.calls.progress import event_sink
 from rpc_server.calls.services import Services, mode_of_reading
 from rpc_server.wire.dispatch import Call
 from schemas.params import RunRef, RunResultParams, RunsListParams, RunWatchParams
@@ -54,12 +55,17 @@ async def cancel(services: Services, call: Call | None, params: RunRef) -> Any:
 
 async def watch(services: Services, call: Call, params: RunWatchParams) -> Any:
     """Pass on each event, where progress was asked for, and answer the `WatchEnd` once the run has ended."""
+    return await watch_for(services, params, event_sink(call))
+
+
+async def watch_for(services: Services, params: RunWatchParams, events: EventSink | None) -> Any:
+    """Like `watch`, with the run's events given to `events`."""
     ledger, _ = await found(services, params)
     last_seq = params.after
     async for event in ledger.watch(params.run_id, params.after):
         last_seq = event.seq
-        if call.progress is not None:
-            call.progress(event)
+        if events is not None:
+            events(event)
     record = await ledger.get(params.run_id)
     return WatchEnd(pipeline_run_id=params.run_id, state=record.state, last_seq=last_seq).model_dump(mode="json")
 

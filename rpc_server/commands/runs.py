@@ -189,7 +189,7 @@ def _print_record(record: dict[str, Any], as_json: bool) -> None:
 async def _watch(services: Services, chosen: argparse.Namespace) -> int:
     params = RunWatchParams(run_id=chosen.run_id, after=chosen.after, orchestration_mode=chosen.orchestration_mode)
     if chosen.json:
-        end = await wire.watch(services, Call(None, "runs/watch", progress=_print_event), params)
+        end = await wire.watch_for(services, params, _print_event)
     else:
         from rpc_server.commands.progress_display import progress_display
 
@@ -198,7 +198,7 @@ async def _watch(services: Services, chosen: argparse.Namespace) -> int:
             def show(event: RunEvent) -> None:
                 display({"progress": event.seq, "message": event.message, "data": event.model_dump(mode="json")})
 
-            end = await wire.watch(services, Call(None, "runs/watch", progress=show), params)
+            end = await wire.watch_for(services, params, show)
         print(f"{end['pipeline_run_id']} {end['state']}")
     return 0 if end["state"] == RunState.COMPLETED else 1
 

@@ -9,30 +9,27 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from anyio import CancelScope, create_task_group, move_on_after
 from anyio.abc import TaskGroup
 
 from rpc_server.wire import errors
-from rpc_server.wire.dispatch import Answer, Call, Dispatcher
+from rpc_server.wire.dispatch import Answer, Call, Dispatcher, Report
 from rpc_server.wire.errors import RpcError
 from rpc_server.wire.framing import HEAD_BYTES, Decoder, FaultKind, Frame, FramingFault, frame
 from rpc_server.wire.in_flight import Deliver, InFlight
 from rpc_server.wire.json_text import BeyondLimits, JsonFault, encode, parse
-from rpc_server.wire.messages import JsonId, NotARequest, Request, id_in_head, read_request
+from rpc_server.wire.messages import JsonId, NotARequest, Request, id_in_head, progress_token, read_request
 from rpc_server.wire.peer import Peer
 from rpc_server.wire.streams import Streams
 from rpc_server.wire.task_pool import TaskPool
 
-if TYPE_CHECKING:
-    from schemas.runs import RunEvent
-
 logger = logging.getLogger(__name__)
 
-_MCP_CANCELLATION = "notifications/cancelled"
-_CANCELLATIONS = {"$/cancelRequest": "id", _MCP_CANCELLATION: "requestId"}
+_SILENCING = "notifications/cancelled"
+_CANCELLATIONS = {"$/cancelRequest": "id", _SILENCING: "requestId"}
 """The notifications that cancel a call, and their param that names it."""
 
 
@@ -240,7 +237,7 @@ class _Connection:
             id_ = request.params.get(_CANCELLATIONS[request.method])
             call = self._in_flight.find(id_) if isinstance(id_, str | int | float) else None
             if call is not None and not isinstance(id_, bool):
-                silently = request.method == _MCP_CANCELLATION and self._dispatcher.is_mcp(call.method)
+                silently = request.method == _SILENCING and not self._dispatcher.answers_cancelled(call.method)
                 call.cancel(errors.cancelled(), silently=silently)
 
     def _call(self, request: Request, deliver: Deliver, in_batch: bool) -> None:
@@ -270,20 +267,12 @@ class _Connection:
         with self._sink.together() if self._in_flight.is_last else nullcontext():
             self._in_flight.settle(call, None if call.is_silenced else answer)
 
-    def _progress_of(self, request: Request, call: Call) -> "Callable[[RunEvent], None] | None":
-        meta = request.params.get("_meta") if isinstance(request.params, dict) else None
-        token = meta.get("progressToken") if isinstance(meta, dict) else None
-        if request.is_notification or not isinstance(token, str | int) or isinstance(token, bool):
-            return None
-        return partial(self._send_progress, call, token)
+    def _progress_of(self, request: Request, call: Call) -> Report | None:
+        token = None if request.is_notification else progress_token(request.params)
+        return None if token is None else partial(self._send_progress, call, token)
 
-    def _send_progress(self, call: Call, token: str | int, event: "RunEvent") -> None:
-        params = {
-            "progressToken": token,
-            "progress": event.seq,
-            "message": event.message or f"{event.kind.replace('_', ' ')} {event.pipe or ''}".rstrip(),
-            "data": event.model_dump(mode="json", exclude_none=True),
-        }
+    def _send_progress(self, call: Call, token: str | int, progress: float, message: str, data: Any) -> None:
+        params = {"progressToken": token, "progress": progress, "message": message, "data": data}
         self._notify_of(call, "notifications/progress", params)
 
     def _notify_of(self, call: Call, method: str, params: dict[str, Any]) -> None:

@@ -26,14 +26,16 @@ from rpc_server.wire.messages import JsonId, Request
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from schemas.runs import RunEvent
-
 Answer = dict[str, Any]
 """A JSON-RPC response object."""
 
 
 def _tell_nobody(method: str, params: dict[str, Any]) -> None:
     pass
+
+
+Report = Callable[[float, str, Any], None]
+"""Takes a number that grows, a text for people, and the same as JSON for programs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +46,8 @@ class Call:
     """The caller's id; None also for a notification."""
     method: str
     in_batch: bool = False
-    progress: "Callable[[RunEvent], None] | None" = None
-    """Sends a run event to the caller, in order; does not block. None unless `params._meta.progressToken` was given."""
+    progress: Report | None = None
+    """Tells the caller how far it is; does not block. None unless `params._meta.progressToken` was given."""
     notify: Callable[[str, dict[str, Any]], None] = _tell_nobody
     """Sends a notification, its method and params, before the answer; does not block, and drops what is not read."""
     cancel_error: RpcError | None = None
@@ -103,8 +105,8 @@ class CallSpec:
     """A model, likewise, or a JSON Schema."""
     errors: tuple[str, ...] = ()
     """The problem codes it may answer with, beside those that every method may."""
-    is_mcp: bool = False
-    """Whether it belongs to the MCP face, where a call that its caller cancels gets no answer."""
+    answers_cancelled: bool = True
+    """Whether a call that `notifications/cancelled` ends is answered, with the error of a cancelled call."""
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The params as the handler takes them. Raises ProblemError coded `request.invalid`."""
@@ -153,10 +155,10 @@ class Dispatcher:
         except KeyError:
             return False
 
-    def is_mcp(self, method: str) -> bool:
-        """Whether `method` is one of the MCP face."""
+    def answers_cancelled(self, method: str) -> bool:
+        """Whether a call of `method` is answered although `notifications/cancelled` ended it."""
         spec = self.table.get(method)
-        return spec is not None and spec.is_mcp
+        return spec is None or spec.answers_cancelled
 
     def answer_now(self, request: Request, call: Call) -> Answer | None:
         """The answer of a method that does not wait; None for a notification."""

@@ -81,6 +81,13 @@ def _scalar(text: bytes) -> JsonId:
     return value if _is_id(value) else None
 
 
+def progress_token(params: Any) -> str | int | None:
+    """What a caller wants to be told its progress under: `_meta.progressToken`, a string or an integer, where given."""
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    token = meta.get("progressToken") if isinstance(meta, dict) else None
+    return token if isinstance(token, str | int) and not isinstance(token, bool) else None
+
+
 def _read_request(value: dict[str, Any]) -> Request:
     id_ = _read_id(value)
     if value.get("jsonrpc") != "2.0":

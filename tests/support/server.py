@@ -21,7 +21,6 @@ from rpc_server.wire.dispatch import Call, CallSpec, Dispatcher, method_table
 from rpc_server.wire.streams import open_streams
 from schemas.params import WireParams
 from schemas.problem import problem_error
-from schemas.runs import RunEvent
 
 
 class AnyParams(WireParams):
@@ -122,7 +121,7 @@ def specs(events: Events) -> list[CallSpec]:
     async def progress(call: Call, params: CountParams) -> Any:
         for seq in range(1, params.count + 1):
             if call.progress is not None:
-                call.progress(RunEvent(run_id="r", seq=seq, kind="pipe_started", at=0.0, pipe=f"p{seq}"))
+                call.progress(seq, f"step {seq}", {"seq": seq})
         return params.count
 
     async def noise(call: Call, params: None) -> Any:

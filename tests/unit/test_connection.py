@@ -17,7 +17,6 @@ from rpc_server.wire.stdio import ProtocolFds
 from rpc_server.wire.streams import open_streams
 from schemas.params import WireParams
 from schemas.problem import problem_error
-from schemas.runs import RunEvent
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +84,7 @@ class World:
         self.calls.append(call)
         assert call.progress is not None
         for seq in (1, 2):
-            call.progress(event(seq, message=params.text))
+            call.progress(seq, params.text, {"step": seq})
         return "done"
 
     def _big(self, call: Call, params: TextParams) -> Any:
@@ -103,10 +102,6 @@ class World:
 
     def _leak(self, call: Call, params: TextParams) -> Any:
         raise problem_error("run.failed", f"Refused: {params.text}.", next_step=("retry", "Again."))
-
-
-def event(seq: int, message: str | None = None) -> RunEvent:
-    return RunEvent(run_id="r", seq=seq, kind="pipe_started", at=0.0, pipe="p", message=message)
 
 
 class Peer:
@@ -374,7 +369,7 @@ async def test_progress_goes_to_its_token_in_order_and_before_the_answer(world: 
     assert [message["params"]["progressToken"] for message in received[:2]] == [token] * 2
     assert [message["params"]["progress"] for message in received[:2]] == [1, 2]
     assert received[0]["params"]["message"] == "step"
-    assert received[0]["params"]["data"]["kind"] == "pipe_started"
+    assert received[0]["params"]["data"] == {"step": 1}
 
 
 async def test_progress_is_not_sent_once_the_call_is_answered(world: World) -> None:
@@ -385,7 +380,7 @@ async def test_progress_is_not_sent_once_the_call_is_answered(world: World) -> N
 
         progress = world.calls[0].progress
         assert progress is not None
-        progress(event(3))
+        progress(3, "too late", {})
         peer.close()
 
         assert await peer.receive_rest() == []

@@ -14,6 +14,7 @@ from rpc_server.mcp.protocol.revisions import (
     UNSUPPORTED_VERSION,
 )
 from rpc_server.wire.errors import INVALID_PARAMS
+from rpc_server.wire.messages import progress_token
 
 
 @dataclass
@@ -65,7 +66,7 @@ def modern_caller(params: Mapping[str, Any]) -> Caller:
     level = meta.get(LOG_LEVEL)
     if level is not None:
         check_log_level(level)
-    return Caller(version, True, capabilities, level, _progress_token(meta))
+    return Caller(version, True, capabilities, level, progress_token(params))
 
 
 def legacy_caller(params: Mapping[str, Any], session: Session) -> Caller:
@@ -75,9 +76,7 @@ def legacy_caller(params: Mapping[str, Any], session: Session) -> Caller:
             INVALID_PARAMS,
             f"No protocol version is agreed on: send `initialize` first, or `_meta` with `{PROTOCOL_VERSION}`.",
         )
-    meta = params.get("_meta")
-    token = _progress_token(meta) if isinstance(meta, dict) else None
-    return Caller(session.version, False, session.capabilities, session.log_level, token)
+    return Caller(session.version, False, session.capabilities, session.log_level, progress_token(params))
 
 
 def no_version() -> McpFault:
@@ -89,8 +88,3 @@ def check_log_level(level: Any) -> None:
     """Raise `McpFault` for what is no log level."""
     if level not in LOG_LEVELS:
         raise McpFault(INVALID_PARAMS, f"There is no such log level; the levels are {', '.join(LOG_LEVELS)}.")
-
-
-def _progress_token(meta: Mapping[str, Any]) -> str | int | None:
-    token = meta.get("progressToken")
-    return token if isinstance(token, str | int) and not isinstance(token, bool) else None

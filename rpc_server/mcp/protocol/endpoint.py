@@ -182,7 +182,7 @@ class McpEndpoint:
 
 
 def _spec(name: str, handler: Handler) -> CallSpec:
-    return CallSpec(name=name, params=RAW, handler=handler, summary="", result={}, is_mcp=True)
+    return CallSpec(name=name, params=RAW, handler=handler, summary="", result={}, answers_cancelled=False)
 
 
 def _check_id(call: Call) -> None:

@@ -12,7 +12,7 @@ import anyio
 
 from orchestrators.plugins.mcp_features import Exchange
 from rpc_server.calls import runs, start
-from rpc_server.calls.execute import execute
+from rpc_server.calls.execute import execute_for
 from rpc_server.calls.services import Services, mode_of_run
 from rpc_server.mcp.protocol import tasks
 from rpc_server.mcp.protocol.request import ServedExchange, exchange_of
@@ -55,8 +55,8 @@ class RunCalls:
             return await self._as_legacy_task(given, exchange)
         takes_tasks = exchange.caller.has_extension(TASKS_EXTENSION) and exchange.is_modern
         waiting = given.model_copy(update={"wait_s": _TASK_AFTER_S if takes_tasks else self._budget(given, exchange)})
-        async with self._shown(exchange):
-            answer = await execute(self._services, exchange.call, waiting)
+        async with self._shown(exchange) as progress:
+            answer = await execute_for(self._services, exchange.call, waiting, progress.take)
         if "next_call" not in answer:
             return await self._results.of_result(answer, exchange.caller)
         if takes_tasks:
@@ -111,10 +111,9 @@ class RunCalls:
             fields = params.model_dump(exclude={"wait_s"}, exclude_unset=True, by_alias=True)
             answer = await start.start(services, exchange.call, StartParams.model_validate(fields))
             return await self._legacy_task(answer["pipeline_run_id"], exchange)
-        exchange.call.progress = RunProgress(exchange).take
         try:
             waiting = params.model_copy(update={"wait_s": _BACKGROUND_WAIT_S})
-            await execute(services, exchange.call, waiting)
+            await execute_for(services, exchange.call, waiting, RunProgress(exchange).take)
         except ProblemError:
             # A run that failed at once is a task that failed; a request that never became a run is no task.
             if not await self._is_known(params.run_id):
@@ -174,7 +173,6 @@ class RunCalls:
     async def _shown(self, exchange: ServedExchange) -> AsyncIterator[RunProgress]:
         """Show the run's events to the caller for the block."""
         progress = RunProgress(exchange)
-        exchange.call.progress = progress.take
         scope = anyio.CancelScope()
         if exchange.wants_progress:
             self._services.left_running.start_soon(_beat, progress, scope)
