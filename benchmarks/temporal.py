@@ -199,7 +199,7 @@ def _unreachable(place: Place, folder: Path) -> list[Figure]:
     with socket.socket() as nobody, socket.create_server(("127.0.0.1", 0)) as mute:
         # Bound and not listening: nobody else gets the port, and nobody is there.
         nobody.bind(("127.0.0.1", 0))
-        return [_refused(place, folder, *peer) for peer in (("nobody listens", nobody), ("never answers", mute))]
+        return [_refused(place, folder, *peer) for peer in (("cannot be reached", nobody), ("never answers", mute))]
 
 
 def _refused(place: Place, folder: Path, how: str, peer: socket.socket) -> Figure:
