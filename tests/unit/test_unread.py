@@ -35,3 +35,9 @@ def test_in_a_valid_method_there_is_none() -> None:
     texts = [method.text(path) for method in corpus("valid") for path in method.files if path.endswith(".mthds")]
 
     assert [list(unread_values(text)) for text in texts] == [[] for _ in texts]
+
+
+def test_where_there_is_no_time_to_look_the_whole_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrators.engine.validation.unread._MAX_S", -1.0)
+
+    assert list(unread_values(f"concept = 5\n{GREETING}")) == [()]

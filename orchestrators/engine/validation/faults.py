@@ -155,7 +155,9 @@ def lint_faults(file: str, text: str) -> Iterator[Fault]:
 
 
 def value_fault(file: str, path: Path) -> Fault:
-    """A value that Pipelex's reader breaks on."""
+    """A value that Pipelex's reader breaks on; for an empty path, the file."""
+    if not path:
+        return Fault({"code": "method.invalid", "detail": f"The bundle {file} cannot be read."}, Clues(file=file))
     return _lint_fault(file, path, "a value of another type or form belongs here", on_key=False)
 
 

@@ -24,7 +24,7 @@ _TYPE = "type"
 def unread_values(text: str) -> Iterator[Path]:
     """The path of each value of a bundle, which parses as TOML, that its reader breaks on.
 
-    Empty for what only breaks it together with others in ways that are not foreseen.
+    The empty path stands for the whole bundle, where no part of it alone breaks the reader.
     """
     document = tomli.loads(text)
     end = time.monotonic() + _MAX_S
@@ -59,14 +59,18 @@ def _alone(document: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _deepest(document: dict[str, Any], path: Path, end: float) -> Path:
-    """The innermost value at or below `path` without which the reader does not break."""
-    while time.monotonic() < end:
-        needed = [child for child in _children(document, path) if not _breaks(_without(document, child))]
+    """The innermost value at or below `path` without which the reader does not break, as far as time allows."""
+    while True:
+        needed = []
+        for child in _children(document, path):
+            if time.monotonic() > end:
+                return path
+            if not _breaks(_without(document, child)):
+                needed.append(child)
         telling = [child for child in needed if child[-1] != _TYPE] or needed
         if len(telling) != 1:
-            break
+            return path
         path = telling[0]
-    return path
 
 
 def _children(document: Any, path: Path) -> list[Path]:
