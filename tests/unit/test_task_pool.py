@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from rpc_server.wire.task_pool import Workers
+from rpc_server.wire.task_pool import TaskPool
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ async def test_jobs_that_wait_are_done_side_by_side() -> None:
         await all_begun.wait()
 
     async with anyio.create_task_group() as tasks:
-        workers = Workers(tasks, do)
+        workers = TaskPool(tasks, do)
         for job in ("a", "b", "c"):
             workers.begin(job)
         with anyio.fail_after(10):
@@ -37,7 +37,7 @@ async def test_a_task_is_used_again_once_its_job_is_done() -> None:
         done.set()
 
     async with anyio.create_task_group() as tasks:
-        workers = Workers(tasks, do)
+        workers = TaskPool(tasks, do)
         for job in ("a", "b", "c"):
             done = anyio.Event()
             workers.begin(job)
@@ -60,7 +60,7 @@ async def test_a_task_whose_job_outlasted_the_cancelling_ends_too() -> None:
                 await may_end.wait()
 
     async with anyio.create_task_group() as tasks:
-        Workers(tasks, do).begin("a")
+        TaskPool(tasks, do).begin("a")
         await begun.wait()
         tasks.cancel_scope.cancel()
         may_end.set()
@@ -75,7 +75,7 @@ async def test_a_job_that_shields_itself_for_ever_is_ended() -> None:
             await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
-        workers = Workers(tasks, do)
+        workers = TaskPool(tasks, do)
         workers.begin("a")
         await begun.wait()
         workers.end()
@@ -88,6 +88,6 @@ async def test_idle_tasks_end_with_their_group() -> None:
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            Workers(tasks, do).begin("a")
+            TaskPool(tasks, do).begin("a")
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
