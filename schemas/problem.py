@@ -88,6 +88,33 @@ class ProblemError(Exception):
         self.rpc_code = rpc_code
 
 
+def problem(
+    code: str,
+    detail: str,
+    *,
+    next_step: tuple[str, str],
+    domain: str = "input",
+    retry: Retry = "no",
+    params: dict[str, Any] | None = None,
+    location: Location | None = None,
+    errors: list[ProblemItem] | None = None,
+    run_id: str | None = None,
+) -> Problem:
+    """The document of a failure of ours, with the title of its code. `next_step` is (kind, sentence)."""
+    return Problem(
+        code=code,
+        title=title_of(code),
+        detail=detail,
+        domain=domain,
+        retry=retry,
+        next_step=NextStep(kind=next_step[0], detail=next_step[1]),
+        params=params,
+        location=location,
+        errors=errors,
+        pipeline_run_id=run_id,
+    )
+
+
 def problem_error(
     code: str,
     detail: str,
@@ -101,17 +128,16 @@ def problem_error(
     run_id: str | None = None,
     rpc_code: int | None = None,
 ) -> ProblemError:
-    """Build the exception to raise for a failure of ours. `next_step` is (kind, sentence)."""
-    problem = Problem(
-        code=code,
-        title=title_of(code),
-        detail=detail,
+    """The exception to raise for a failure of ours; see `problem`."""
+    document = problem(
+        code,
+        detail,
+        next_step=next_step,
         domain=domain,
         retry=retry,
-        next_step=NextStep(kind=next_step[0], detail=next_step[1]),
         params=params,
         location=location,
         errors=errors,
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
-    return ProblemError(problem, rpc_code=rpc_code)
+    return ProblemError(document, rpc_code=rpc_code)

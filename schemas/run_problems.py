@@ -1,7 +1,6 @@
 """The problems of a run that every ledger tells in the same words."""
 
-from schemas.problem import NextStep, Problem, ProblemError, problem_error
-from schemas.problem_codes import title_of
+from schemas.problem import NextStep, Problem, ProblemError, problem, problem_error
 
 
 def run_id_taken(run_id: str) -> ProblemError:
@@ -56,14 +55,13 @@ def result_not_kept(run_id: str) -> ProblemError:
 
 def run_cancelled(run_id: str | None) -> Problem:
     """How a run ends that somebody cancelled."""
-    return Problem(
-        code="run.cancelled",
-        title=title_of("run.cancelled"),
-        detail="The run was cancelled before it ended.",
+    return problem(
+        "run.cancelled",
+        "The run was cancelled before it ended.",
+        next_step=("retry", "Run it again if its result is still wanted."),
         domain="input",
         retry="yes",
-        next_step=NextStep(kind="retry", detail="Run it again if its result is still wanted."),
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
 
 
@@ -74,30 +72,26 @@ def run_timed_out(run_id: str | None, limit_s: float | None, setting: str = "tim
     """
     limit = None if limit_s is None else round(limit_s, 3)
     after = "when its time was up" if limit is None else f"after its limit of {limit:g} seconds"
-    return Problem(
-        code="run.timed_out",
-        title=title_of("run.timed_out"),
-        detail=f"The run was stopped {after}.",
+    return problem(
+        "run.timed_out",
+        f"The run was stopped {after}.",
+        next_step=("change_method", f"Raise `{setting}`, or make the method do less, then run it again."),
         domain="method",
-        next_step=NextStep(
-            kind="change_method", detail=f"Raise `{setting}`, or make the method do less, then run it again."
-        ),
         params=None if limit is None else {"timeout": limit},
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
 
 
 def run_lost(run_id: str | None, detail: str) -> Problem:
     """How a run ends of which nobody can say what it did."""
-    return Problem(
-        code="run.lost",
-        title=title_of("run.lost"),
-        detail=detail,
+    return problem(
+        "run.lost",
+        detail,
+        next_step=("retry", "Look for what the run may already have done, then run it again."),
         domain="runtime",
         retry="outcome_unknown",
-        next_step=NextStep(kind="retry", detail="Look for what the run may already have done, then run it again."),
         params={"pipeline_run_id": run_id} if run_id is not None else None,
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
 
 
@@ -124,10 +118,10 @@ def run_damaged(run_id: str, what: str) -> Problem:
 
 def run_unexpected(run_id: str, process: str = "worker") -> Problem:
     """How a run ends in a `process` that failed unexpectedly."""
-    return Problem(
-        code="runtime.unexpected",
-        title=title_of("runtime.unexpected"),
-        detail=f"The {process} met an unexpected failure; its stderr holds the details.",
-        next_step=NextStep(kind="report", detail=f"Report it with what the {process}'s stderr holds."),
-        pipeline_run_id=run_id,
+    return problem(
+        "runtime.unexpected",
+        f"The {process} met an unexpected failure; its stderr holds the details.",
+        next_step=("report", f"Report it with what the {process}'s stderr holds."),
+        domain="runtime",
+        run_id=run_id,
     )

@@ -3,8 +3,7 @@
 import errno
 from collections.abc import Iterator
 
-from schemas.problem import NextStep, Problem
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, problem
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -28,28 +27,26 @@ def system_problem(error: BaseException) -> Problem | None:
 
 
 def _misconfigured(error: OSError) -> Problem:
-    return Problem(
-        code="runtime.misconfigured",
-        title=title_of("runtime.misconfigured"),
-        detail=f"A file or folder that the runtime needs cannot be used: {_reason(error)}.",
-        domain="operator",
-        next_step=NextStep(
-            kind="fix_configuration",
-            detail="Let this user read and write it, or set PIPELEX_HOME, XDG_STATE_HOME or TMPDIR to a folder of its"
+    return problem(
+        "runtime.misconfigured",
+        f"A file or folder that the runtime needs cannot be used: {_reason(error)}.",
+        next_step=(
+            "fix_configuration",
+            "Let this user read and write it, or set PIPELEX_HOME, XDG_STATE_HOME or TMPDIR to a folder of its"
             " own; the server's stderr names it, and `mthds-rpc doctor` looks too.",
         ),
+        domain="operator",
         params={"component": "files"},
     )
 
 
 def _unavailable(detail: str, step: str) -> Problem:
-    return Problem(
-        code="runtime.unavailable",
-        title=title_of("runtime.unavailable"),
-        detail=detail,
+    return problem(
+        "runtime.unavailable",
+        detail,
+        next_step=("retry", step),
         domain="operator",
         retry="yes",
-        next_step=NextStep(kind="retry", detail=step),
         params={"dependency": "machine"},
     )
 

@@ -15,8 +15,7 @@ from orchestrators.engine.operations import OPERATIONS, Job
 from orchestrators.engine.pacing import Steps, too_many_steps
 from orchestrators.engine.prewarm import IDLE_S, import_ahead, modules_for
 from orchestrators.engine.problems import problem_of
-from schemas.problem import NextStep, Problem
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, problem
 from schemas.runs import RunEvent
 
 logger = logging.getLogger(__name__)
@@ -168,22 +167,20 @@ class JobServer(asyncio.Protocol):
 
 def _method_ended(error: BaseException) -> Problem:
     what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
-    return Problem(
-        code="run.failed",
-        title=title_of("run.failed"),
-        detail=f"The method's own Python {what}, which would have ended its engine.",
+    return problem(
+        "run.failed",
+        f"The method's own Python {what}, which would have ended its engine.",
+        next_step=("change_method", "Raise an exception, or return, instead of calling sys.exit."),
         domain="method",
         params={"run_status": "FAILED"},
-        next_step=NextStep(kind="change_method", detail="Raise an exception, or return, instead of calling sys.exit."),
     )
 
 
 def _too_large(size: int) -> Problem:
-    return Problem(
-        code="run.results_not_stored",
-        title=title_of("run.results_not_stored"),
-        detail=f"The engine's answer has {size:,} bytes; {MAX_FROM_ENGINE:,} are the most that it may have.",
+    return problem(
+        "run.results_not_stored",
+        f"The engine's answer has {size:,} bytes; {MAX_FROM_ENGINE:,} are the most that it may have.",
+        next_step=("change_method", "Have the method give less, and keep large content in files."),
         domain="method",
-        next_step=NextStep(kind="change_method", detail="Have the method give less, and keep large content in files."),
         params={"size": size, "limit": MAX_FROM_ENGINE},
     )

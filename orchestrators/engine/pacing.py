@@ -13,8 +13,7 @@ from pipelex.core.pipes.pipe_output import PipeOutput
 from pipelex.pipe_run.pipe_job import PipeJob
 from pipelex.pipe_run.pipe_router import PipeRouter
 
-from schemas.problem import NextStep, Problem
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, problem
 
 _LONGEST_TURN_S = 0.05
 
@@ -76,15 +75,14 @@ def install() -> None:
 
 def too_many_steps(limit: int, run_id: str | None) -> Problem:
     """Why a job was ended that started more than `limit` pipes."""
-    return Problem(
-        code="method.invalid",
-        title=title_of("method.invalid"),
-        detail=f"A dry run of the method would start more than {limit:,} pipes, which is the most that one may start.",
-        domain="method",
-        next_step=NextStep(
-            kind="change_method",
-            detail="Have the method start fewer pipes, or raise `max_dry_steps` under [engine] in rpc_override.toml.",
+    return problem(
+        "method.invalid",
+        f"A dry run of the method would start more than {limit:,} pipes, which is the most that one may start.",
+        next_step=(
+            "change_method",
+            "Have the method start fewer pipes, or raise `max_dry_steps` under [engine] in rpc_override.toml.",
         ),
+        domain="method",
         params={"limit": limit},
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )

@@ -7,8 +7,7 @@ from pipelex.base_exceptions import PipelexError
 from pipelex.errors.failure_problem import failure_problem
 from pipelex.errors.problem import PipelexProblem, ProblemView, caller_view_of
 
-from schemas.problem import NextStep, Problem, ProblemError
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, ProblemError, problem
 from schemas.system_problems import causes_of, system_problem
 
 logger = logging.getLogger(__name__)
@@ -59,22 +58,20 @@ def _known(error: BaseException) -> Problem | None:
 
 def _too_deep() -> Problem:
     """The refusal of a method that Python itself cannot follow."""
-    return Problem(
-        code="method.invalid",
-        title=title_of("method.invalid"),
-        detail=f"The method does not validate: {TOO_DEEP_DETAIL}",
+    return problem(
+        "method.invalid",
+        f"The method does not validate: {TOO_DEEP_DETAIL}",
+        next_step=("change_method", "Make it flatter: fewer levels inside one another."),
         domain="method",
-        next_step=NextStep(kind="change_method", detail="Make it flatter: fewer levels inside one another."),
     )
 
 
 def package_invalid(detail: str, path: str | None = None) -> Problem:
     """The refusal of a method, or of a package it calls, for its METHODS.toml."""
-    return Problem(
-        code="method.package_invalid",
-        title=title_of("method.package_invalid"),
-        detail=detail,
+    return problem(
+        "method.package_invalid",
+        detail,
+        next_step=("change_method", "Correct that METHODS.toml, then send the request again."),
         domain="method",
-        next_step=NextStep(kind="change_method", detail="Correct that METHODS.toml, then send the request again."),
         params={"reason": "manifest_invalid", **({"path": path} if path is not None else {})},
     )

@@ -16,8 +16,7 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from schemas.problem import NextStep, Problem
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, problem
 from schemas.run_problems import run_cancelled, run_id_taken, run_lost, run_not_found, run_timed_out
 
 MAPPED: Mapping[str, type[BaseException]] = {
@@ -67,15 +66,12 @@ def problem_of(error: BaseException, run_id: str | None = None) -> Problem:
 
 def unreachable(address: str, why: str) -> Problem:
     """Nobody answers for the Temporal server."""
-    return Problem(
-        code="runtime.unavailable",
-        title=title_of("runtime.unavailable"),
-        detail=f"The Temporal server at {address} cannot be reached: {_one_line(why)}.",
+    return problem(
+        "runtime.unavailable",
+        f"The Temporal server at {address} cannot be reached: {_one_line(why)}.",
+        next_step=("retry", "Try again once the server is up; `mthds-rpc config` says where its address is set."),
         domain="operator",
         retry="yes",
-        next_step=NextStep(
-            kind="retry", detail="Try again once the server is up; `mthds-rpc config` says where its address is set."
-        ),
         params={"dependency": "orchestrator"},
     )
 
@@ -90,30 +86,26 @@ def not_connected(address: str, why: str) -> Problem:
 
 def no_worker(task_queue: str) -> Problem:
     """The server is there, and nobody who could take a run up."""
-    return Problem(
-        code="runtime.unavailable",
-        title=title_of("runtime.unavailable"),
-        detail=f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one.",
+    return problem(
+        "runtime.unavailable",
+        f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one.",
+        next_step=(
+            "retry",
+            "Start `mthds-rpc worker --orchestration-mode temporal`, then try again; `start` does not wait.",
+        ),
         domain="operator",
         retry="yes",
-        next_step=NextStep(
-            kind="retry",
-            detail="Start `mthds-rpc worker --orchestration-mode temporal`, then try again; `start` does not wait.",
-        ),
         params={"dependency": "orchestrator"},
     )
 
 
 def misconfigured(detail: str) -> Problem:
     """What is set cannot be used."""
-    return Problem(
-        code="runtime.misconfigured",
-        title=title_of("runtime.misconfigured"),
-        detail=detail,
+    return problem(
+        "runtime.misconfigured",
+        detail,
+        next_step=("fix_configuration", "Correct it, then start again; `mthds-rpc config` says where it is set."),
         domain="operator",
-        next_step=NextStep(
-            kind="fix_configuration", detail="Correct it, then start again; `mthds-rpc config` says where it is set."
-        ),
         params={"component": "orchestrator"},
     )
 
@@ -121,46 +113,41 @@ def misconfigured(detail: str) -> Problem:
 def too_large(size: int | None, limit: int | None) -> Problem:
     """A request that Temporal takes neither as it is nor by way of an artifact store. Sizes in bytes."""
     sizes = "" if size is None else f" It has {size:,} bytes; {limit:,} go without a store."
-    return Problem(
-        code="request.too_large",
-        title=title_of("request.too_large"),
-        detail=f"The request is too large for Temporal.{sizes}",
-        domain="input",
-        next_step=NextStep(
-            kind="change_input",
-            detail="Send less, or set `artifact_store` in rpc_temporal_override.toml for server and workers alike.",
+    return problem(
+        "request.too_large",
+        f"The request is too large for Temporal.{sizes}",
+        next_step=(
+            "change_input",
+            "Send less, or set `artifact_store` in rpc_temporal_override.toml for server and workers alike.",
         ),
+        domain="input",
         params={name: value for name, value in (("limit", limit), ("size", size)) if value is not None} or None,
     )
 
 
 def unreadable(run_id: str) -> Problem:
     """A run whose data in Temporal this release cannot read: a newer release or another program wrote it."""
-    return Problem(
-        code="run.lost",
-        title=title_of("run.lost"),
-        detail=f"Some of what Temporal keeps of the run {run_id!r} cannot be read by this release of mthds-rpc.",
+    return problem(
+        "run.lost",
+        f"Some of what Temporal keeps of the run {run_id!r} cannot be read by this release of mthds-rpc.",
+        next_step=("report", "Ask the release that started the run, or look at the run in Temporal itself."),
         domain="runtime",
         retry="outcome_unknown",
-        next_step=NextStep(
-            kind="report", detail="Ask the release that started the run, or look at the run in Temporal itself."
-        ),
         params={"pipeline_run_id": run_id},
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
 
 
 def run_terminated(run_id: str | None, why: str | None) -> Problem:
     """How a run ends that somebody terminated in Temporal itself."""
     said = f": {_one_line(why)}" if why else ""
-    return Problem(
-        code="run.terminated",
-        title=title_of("run.terminated"),
-        detail=f"The run was terminated in Temporal{said}.",
+    return problem(
+        "run.terminated",
+        f"The run was terminated in Temporal{said}.",
+        next_step=("report", "Ask whoever runs the Temporal server why, then run it again."),
         domain="operator",
-        next_step=NextStep(kind="report", detail="Ask whoever runs the Temporal server why, then run it again."),
         params={"ended_by": "operator"},
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
 
 
@@ -187,15 +174,14 @@ def _of_rpc(error: RPCError, run_id: str | None) -> Problem:
 
 def _refusal(status: RPCStatusCode) -> Problem:
     is_known = status is RPCStatusCode.PERMISSION_DENIED
-    return Problem(
-        code="auth.forbidden" if is_known else "auth.invalid_credential",
-        title=title_of("auth.forbidden" if is_known else "auth.invalid_credential"),
-        detail="The Temporal server refuses what this mthds-rpc identifies itself by.",
-        domain="operator",
-        next_step=NextStep(
-            kind="request_access" if is_known else "check_credentials",
-            detail="Check `api_key` and `[tls]` of rpc_temporal.toml, or TEMPORAL_API_KEY, and what they may do.",
+    return problem(
+        "auth.forbidden" if is_known else "auth.invalid_credential",
+        "The Temporal server refuses what this mthds-rpc identifies itself by.",
+        next_step=(
+            "request_access" if is_known else "check_credentials",
+            "Check `api_key` and `[tls]` of rpc_temporal.toml, or TEMPORAL_API_KEY, and what they may do.",
         ),
+        domain="operator",
         params={"requirement": "access to the Temporal namespace"} if is_known else None,
     )
 
@@ -218,13 +204,12 @@ def _of_application(error: ApplicationError, run_id: str | None) -> Problem:
 
 
 def _failed(run_id: str | None, detail: str) -> Problem:
-    return Problem(
-        code="run.failed",
-        title=title_of("run.failed"),
-        detail=_one_line(detail) or "The run ended without success.",
+    return problem(
+        "run.failed",
+        _one_line(detail) or "The run ended without success.",
+        next_step=("report", "Look at the run in Temporal, and report it to whoever runs that."),
         domain="runtime",
-        next_step=NextStep(kind="report", detail="Look at the run in Temporal, and report it to whoever runs that."),
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )
 
 

@@ -20,8 +20,7 @@ from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
 from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.reading import Look, look
-from schemas.problem import NextStep, Problem, ProblemError
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, ProblemError, problem
 from schemas.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
@@ -224,17 +223,16 @@ def _ended(active: ActiveRun, state: RunState, problem: Problem | None) -> Json:
 
 def _not_kept(run_id: str, too_large: Problem) -> Problem:
     size = (too_large.params or {}).get("size")
-    return Problem(
-        code="run.results_not_stored",
-        title=title_of("run.results_not_stored"),
-        detail=f"The run completed, and its result of {size:,} bytes is too large for Temporal."
+    return problem(
+        "run.results_not_stored",
+        f"The run completed, and its result of {size:,} bytes is too large for Temporal."
         if size
         else "The run completed, and its result could not be kept.",
-        domain="operator",
-        next_step=NextStep(
-            kind="fix_configuration",
-            detail="Set `artifact_store` in rpc_temporal.toml for server and workers alike, then run it again.",
+        next_step=(
+            "fix_configuration",
+            "Set `artifact_store` in rpc_temporal.toml for server and workers alike, then run it again.",
         ),
+        domain="operator",
         params={"pipeline_run_id": run_id},
-        pipeline_run_id=run_id,
+        run_id=run_id,
     )

@@ -14,8 +14,7 @@ from rpc_server.workspace.held_folder import FileState, HeldFolder, Kind, TooLar
 from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, MANIFEST_NAME, MAX_TOML_BYTES
 from rpc_server.workspace.names import shown, why_odd
 from schemas.foreign_toml import BadToml, parse_toml_bytes
-from schemas.problem import Location, NextStep, Problem, ProblemItem
-from schemas.problem_codes import title_of
+from schemas.problem import Location, Problem, ProblemItem, problem
 from schemas.results import MethodEntry
 
 # A file that changed this short a time ago may change again without another time of change.
@@ -388,11 +387,10 @@ def _table(value: Any) -> dict[str, Any]:
 def _broken(path: str, why: str, line: int | None = None, column: int | None = None) -> Problem:
     path = shown(path)
     location = Location(file=path, line=line, column=column)
-    return Problem(
-        code="method.invalid",
-        title=title_of("method.invalid"),
-        detail=f"{path} cannot be read: {why}.",
+    return problem(
+        "method.invalid",
+        f"{path} cannot be read: {why}.",
+        next_step=("change_method", f"Correct {path}."),
         domain="method",
-        next_step=NextStep(kind="change_method", detail=f"Correct {path}."),
         errors=[ProblemItem(code="method.syntax", detail=why, location=location)],
     )

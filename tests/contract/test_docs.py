@@ -485,9 +485,11 @@ class TestExamples:
             for exchange in exchanges(text):
                 converse(client, exchange)
             record = client.result("runs/get", {"run_id": "greet-1"})
+            unknown = client.error("runs/result", {"run_id": "unknown"})
             verdict = client.result("validate", {"method": "greet.mthds"})
 
         assert record["state"] == "COMPLETED"
+        assert unknown["data"]["code"] == "run.not_found"
         assert verdict["is_valid"]
         lines = (tmp_path / "state/mthds-rpc/audit.log").read_text(encoding="utf-8")
         assert lines.endswith(" greet-1 . COMPLETED\n")

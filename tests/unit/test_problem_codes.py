@@ -10,7 +10,7 @@ from pipelex.errors.error_codes import error_code_spec, parse_error_code
 from schemas.problem_codes import TITLES, title_of
 
 ROOT = Path(__file__).parents[2]
-BUILDERS = {"problem_error", "Problem", "_error", "_refused", "_left_out"}
+BUILDERS = {"problem", "problem_error", "Problem", "_error", "_refused", "_left_out"}
 
 
 def built_problems() -> Iterator[tuple[str, ast.Call]]:
@@ -36,14 +36,9 @@ def test_every_code_of_pipelex_has_the_title_that_pipelex_gives_it() -> None:
 
 
 def test_no_problem_is_made_with_a_title_of_its_own() -> None:
-    titled = [
-        place
-        for place, call in built_problems()
-        for keyword in call.keywords
-        if keyword.arg == "title" and not ast.unparse(keyword.value).startswith("title_of(")
-    ]
+    titled = [place for place, call in built_problems() for keyword in call.keywords if keyword.arg == "title"]
 
-    assert titled == []
+    assert [place.partition(":")[0] for place in titled] == ["schemas/problem.py"]
 
 
 def test_every_code_that_is_written_out_has_a_title() -> None:

@@ -2,8 +2,7 @@
 
 import logging
 
-from schemas.problem import NextStep, Problem
-from schemas.problem_codes import title_of
+from schemas.problem import Problem, problem
 from schemas.validation import ValidationVerdict
 
 logger = logging.getLogger(__name__)
@@ -21,12 +20,11 @@ def invalid(verdict: ValidationVerdict) -> Problem:
     """It does not validate."""
     faults = verdict.errors or []
     first = f": {faults[0].detail}" if faults else "."
-    return Problem(
-        code="method.invalid",
-        title=title_of("method.invalid"),
-        detail=f"The method does not validate{first}",
+    return problem(
+        "method.invalid",
+        f"The method does not validate{first}",
+        next_step=("change_method", "Fix each fault that `errors` lists."),
         domain="method",
-        next_step=NextStep(kind="change_method", detail="Fix each fault that `errors` lists."),
         errors=faults,
     )
 
@@ -76,10 +74,9 @@ def unexpected(path: str, error: Exception) -> Problem:
 
 def _left_out(code: str, detail: str, next_step: tuple[str, str]) -> Problem:
     kind, what = next_step
-    return Problem(
-        code=code,
-        title=title_of(code),
-        detail=detail,
+    return problem(
+        code,
+        detail,
+        next_step=(kind, what),
         domain="method",
-        next_step=NextStep(kind=kind, detail=what),
     )
