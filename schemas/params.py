@@ -122,10 +122,6 @@ class ModelsParams(WireParams):
     ] = None
 
 
-class EmptyParams(WireParams):
-    """A method without params."""
-
-
 class MethodsListParams(WireParams):
     """`methods/list`: the methods of the workspace."""
 
@@ -161,17 +157,3 @@ class RunsListParams(WireParams):
     cursor: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     orchestration_mode: Annotated[str | None, Field(min_length=1)] = None
-
-
-class CancelParams(Closed):
-    """`$/cancelRequest`."""
-
-    id: str | int | float | None
-
-
-class CancelledParams(Closed):
-    """`notifications/cancelled`."""
-
-    model_config = ConfigDict(extra="allow", defer_build=True)
-
-    requestId: str | int | float | None

@@ -56,34 +56,66 @@ for part in (b'"', b'"\\\\\\\\', b'\\\\"', b"{", b"[", b":", b",", b'"id":', b" 
             id_in_head((head + part * HEAD_BYTES)[: 64 * HEAD_BYTES])
 """
 
-EXPRESSIONS = """
-import pkgutil, re
+EXPRESSIONS = r"""
+import pkgutil, re, signal
 from importlib import import_module
-import rpc_server
+import orchestrators, rpc_server, schemas
 
-SIZE = 100_000
+SIZE = 30_000
+LIMIT_S = 1.0
 # These are only ever matched at a given place.
-MATCHED = {'_URL', '_TOKEN'}
-NAMES = [name for _, name, _ in pkgutil.walk_packages(rpc_server.__path__, "rpc_server.")
-    if name != "rpc_server.wire.jsonrpc_core"]
-MODULES = [import_module(name) for name in NAMES]
-FOUND = [pair for module in MODULES for pair in vars(module).items()]
-PATTERNS = [(name, value) for name, value in FOUND if isinstance(value, re.Pattern)]
-PARTS = [*"a_-/ 1:=;$}{.KEY", "${", '"', "\\\\", '\\\\"', "\\n", "a_", "_a", "://a:",
+MATCHED = {"_URL", "_TOKEN", "_DECLARATION", "_LONG_KEY"}
+# The first takes the place of another package; the second runs when it is imported.
+LEFT_OUT = {"rpc_server.wire.jsonrpc_core", "orchestrators.engine.__main__"}
+PARTS = [*"a_-/ 1:=;$}{.KEY'`#,[]\n\t\r\u2028\u200d", "${", '"', "\\", '\\"', "\\n", "a_", "_a", "a.", "A.a", "'a", "`a",
+    "at '", "pipe.", "concept.", "[a]", "[[a]]\n", '""', '\"""', "''", "'''", '" ', '"a".', "a = ", "0x",
+    "- Dry run failed for pipe '", "Value error, ", "Could not load MTHDS bundle from ", " because of: ", "domain = ",
     "content-length", "content-length:", "content-length:1", "content-length:1 ", "charset", "charset=", "charset= ",
-    "/item_1", "/step_1", "/outcome_", "/default", "/* part: ", "//# sourceMappingURL="]
-HEADS = ["", "a", "${", "://a:", "content-length:", "/outcome_", '"']
-assert len(PATTERNS) > 8
-for name, pattern in PATTERNS:
+    "://a:", "/item_1", "/step_1", "/outcome_", "/default", "/* part: ", "//# sourceMappingURL="]
+HEADS = ["", "a", "${", "://a:", "content-length:", "/outcome_", '"', "'''", "[", "at 'pipe.", "domain",
+    "Could not load MTHDS bundle from ", "Additional properties are not allowed ("]
+
+def patterns(value):
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from patterns(member)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for member in value:
+            yield from patterns(member)
+
+def late(*_):
+    raise TimeoutError
+
+def within_limit(read, *arguments):
+    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
+    try:
+        read(*arguments)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+signal.signal(signal.SIGVTALRM, late)
+FOUND = {}
+for package in (orchestrators, rpc_server, schemas):
+    for _, module, _ in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if module not in LEFT_OUT:
+            for name, value in vars(import_module(module)).items():
+                FOUND |= {pattern: (module, name) for pattern in patterns(value)}
+assert len(FOUND) > 40
+for pattern, (module, name) in FOUND.items():
+    reads = [pattern.match, pattern.fullmatch]
+    if name not in MATCHED:
+        reads += [pattern.search, lambda subject: pattern.sub(subject[:0], subject)]
     for head in HEADS:
         for part in PARTS:
-            text = head + part * (SIZE // len(part)) + "\\n!"
+            text = head + part * (SIZE // len(part)) + "\n!"
             subject = text.encode() if isinstance(pattern.pattern, bytes) else text
-            pattern.match(subject)
-            pattern.fullmatch(subject)
-            if name not in MATCHED:
-                pattern.search(subject)
-                pattern.sub(subject[:0], subject)
+            for read in reads:
+                try:
+                    within_limit(read, subject)
+                except TimeoutError:
+                    raise SystemExit(f"{module}.{name} takes too long for {head!r} and many {part!r}") from None
 """
 
 

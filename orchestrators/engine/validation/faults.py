@@ -23,10 +23,10 @@ from orchestrators.engine.validation.toml_positions import Path
 from schemas.foreign_toml import BadToml
 
 _PATH_IN_FINDING = re.compile(r"at '((?:pipe|concept)\.[^']+)'")
-_QUOTED = re.compile(r"'([^'\s]+)'|`([^`\s]+)`|\b([a-z][\w]*(?:\.\w+)*\.[A-Z]\w*)")
+_QUOTED = re.compile(r"'([^'\s]++)'|`([^`\s]++)`|(?<![\w.])([a-z]\w*+(?:\.[a-z]\w*+)*+\.[A-Z]\w*+)")
 _DECLARATION = re.compile(r"(?:pipe|concept)(?:\..*)?$")
 _RUN_FAILURE = re.compile(r"^- Dry run failed for pipe '([^']+)': (?:Pipe '[^']+' failed: )?(.*)$", re.MULTILINE)
-_LOAD_PREFIX = re.compile(r"^(?:Could not load (?:blueprints|MTHDS bundle) from .*? because of: |Value error, )+")
+_LOAD_PREFIX = re.compile(r"^(?:Could not load (?:blueprints|MTHDS bundle) from .*? because of: |Value error, )++")
 _UNEXPECTED = re.compile(r"Additional properties are not allowed \((.*) (?:was|were) unexpected\)$")
 _REQUIRED = re.compile(r'^"([^"]+)" is a required property$')
 _VAGUE = re.compile(r"any of the (?:allowed|given) schemas|under any of")
@@ -143,7 +143,7 @@ def lint_faults(file: str, text: str) -> Iterator[Fault]:
         if diagnostic["kind"] != "schema" or _VAGUE.search(message):
             continue
         path: Path = tuple(str(diagnostic["location"] or "").split(".")) if diagnostic["location"] else ()
-        unexpected = _UNEXPECTED.search(message)
+        unexpected = _UNEXPECTED.match(message)
         required = _REQUIRED.match(message)
         if unexpected:
             for name in re.findall(r"'([^']+)'", unexpected[1]):

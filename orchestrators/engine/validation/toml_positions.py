@@ -13,7 +13,7 @@ Path = tuple[str | int, ...]
 """A key path from the root of the file; an integer is an index of an array."""
 
 _SPACE = re.compile(r"[ \t]*")
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*+)*+")
 _BARE_KEY = re.compile(r"[^\s.=\[\]{}\"'#,]+")
 _BASIC_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"?')
 _LITERAL_STRING = re.compile(r"'[^'\n]*'?")
