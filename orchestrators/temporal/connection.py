@@ -16,6 +16,7 @@ from temporalio.service import RPCError, TLSConfig
 
 from orchestrators.plugins.contract import PluginContext, SettingFault
 from orchestrators.plugins.setting_values import with_variables
+from orchestrators.temporal.converter import DATA_CONVERTER
 from orchestrators.temporal.problems import AWAY, TORN, misconfigured, not_connected, problem_of, unreachable
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.settings import ADDRESS, TemporalSettings
@@ -30,6 +31,7 @@ _ANSWER_S = 0.5
 _PAUSE_S = 1.0
 _TIMES = 12
 _QUOTED = r'"[^"]*"'
+_FIXED: dict[str, Any] = {"runtime": RUNTIME, "data_converter": DATA_CONVERTER}
 
 
 class Connection:
@@ -128,13 +130,13 @@ class Connection:
     async def client(self) -> Client:
         """The client, which connects at its first call."""
         if self._client is None:
-            self._client = await Client.connect(**self._options, runtime=RUNTIME, lazy=True)
+            self._client = await Client.connect(**self._options, **_FIXED, lazy=True)
         return self._client
 
     async def connected_client(self, role: str = "") -> Client:
         """A client that is connected, as a worker wants it, its role in its name. Raises what temporalio raises."""
         identity = f"{os.getpid()}@{socket.gethostname()} {role}".strip()
-        return await Client.connect(**self._options, runtime=RUNTIME, identity=identity)
+        return await Client.connect(**self._options, **_FIXED, identity=identity)
 
 
 def connect_options(settings: TemporalSettings, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from orchestrators.temporal.event_log import events_of, readable
 from orchestrators.temporal.history import closing
 from orchestrators.temporal.listing import Listing
 from orchestrators.temporal.liveness import any_worker
+from orchestrators.temporal.memo import can_be_sent
 from orchestrators.temporal.names import CANCELLED_BY_CALLER, LATE_FOR_CALLER
 from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.problems import problem_of, unreadable
@@ -93,6 +94,8 @@ class TemporalLedger:
             result = RunResult.model_validate(value)
         except ValidationError:
             raise ProblemError(unreadable(look.run_id)) from None
+        if not can_be_sent(result):
+            raise ProblemError(unreadable(look.run_id))
         await self._fetch_files(look, parcel.get("files"))
         return result
 

@@ -33,8 +33,8 @@ class RunMethod:
     """
 
     @workflow.run
-    async def run(self, order: Any = None) -> Json:
-        if not _is_order(order):
+    async def run(self, order: Any = None, *others: Any) -> Json:
+        if others or not _is_order(order):
             problem = _unexpected("What the run was started with cannot be read.")
             raise ApplicationError(problem["detail"], problem, type=problem["code"], non_retryable=True)
         story: Any = None
@@ -57,7 +57,7 @@ class ValidateMethod:
     """One validation: `{request: parcel}` in, the parcel of its verdict out."""
 
     @workflow.run
-    async def run(self, order: Any = None) -> Json:
+    async def run(self, order: Any = None, *_others: Any) -> Json:
         verdict: Json = await workflow.execute_local_activity(
             VALIDATE, order, schedule_to_close_timeout=_VALIDATION, retry_policy=RetryPolicy(maximum_attempts=1)
         )

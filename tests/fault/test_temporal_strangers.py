@@ -22,6 +22,7 @@ from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
+from orchestrators.temporal.converter import DATA_CONVERTER
 from orchestrators.temporal.names import ASKED
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.workflows import RunMethod
@@ -29,7 +30,18 @@ from schemas.method_source import MethodSource
 from tests.support.client import RpcClient
 from tests.support.durable import WAIT, events_of, greeting, output_of, start
 from tests.support.ledgers import request
-from tests.support.strangers import DOCUMENT, NO_JSON, asked_for, code_of, memo_of, order_of, start_workflow
+from tests.support.strangers import (
+    DOCUMENT,
+    NO_JSON,
+    TOO_DEEP,
+    UNREADABLE,
+    asked_for,
+    code_of,
+    memo_of,
+    nested,
+    order_of,
+    start_workflow,
+)
 from tests.support.temporal import Deployment, TemporalServer, temporal_server, wait_for_a_worker
 
 Json = dict[str, Any]
@@ -46,8 +58,14 @@ def strange_starts(victim: str) -> dict[str, tuple[list[Any], Json, str]]:
     good = {name: asked_for(name) for name in ("another-digest", "no-memo", "encrypted-memo", "far-memo")}
     theirs = asked_for(victim)
     plain = memo_of(asked_for("any"))
+    deep = order_of(
+        {"inline": asked_for("deep-request").model_dump(mode="json") | {"inputs": {"name": nested(TOO_DEEP)}}}
+    )
     return {
+        **{f"{name}-order": ([value], plain, "runtime.unexpected") for name, value in UNREADABLE.items()},
         "no-order": ([], plain, "runtime.unexpected"),
+        "more-arguments": ([order_of(asked_for("more-arguments")), 1], plain, "runtime.unexpected"),
+        "deep-request": ([order_of({"inline": deep})], plain, "run.lost"),
         "text-order": (["nonsense"], plain, "runtime.unexpected"),
         "list-order": ([[1]], plain, "runtime.unexpected"),
         "odd-duration": ([order_of(asked_for("x"), heartbeat_timeout_s=-1)], plain, "runtime.unexpected"),
@@ -136,6 +154,17 @@ def story_of(*lines: Json) -> Json:
 NEWER = story_of({"kind": "run_started", "at": 1.5}, {"kind": "pipe_paused", "at": 2.5, "budget": 3})
 RESULT = {"pipeline_run_id": "r", "orchestration_mode": "temporal", "created_at": "2026-11-24", "output": "done"}
 OUTCOMES: dict[str, tuple[Any, str, str]] = {
+    **{name: (value, "FAILED", "runtime.unexpected") for name, value in UNREADABLE.items()},
+    "deep-result": (
+        {"state": "COMPLETED", "result": {"inline": RESULT | {"output": nested(TOO_DEEP)}}},
+        "COMPLETED",
+        "run.lost",
+    ),
+    "deep-problem": (
+        {"state": "FAILED", "problem": {"code": "run.failed", "params": {"x": nested(TOO_DEEP)}}},
+        "FAILED",
+        "run.failed",
+    ),
     "text": ("nonsense", "FAILED", "runtime.unexpected"),
     "nothing": (None, "FAILED", "runtime.unexpected"),
     "newer-state": ({"state": "PAUSED"}, "FAILED", "runtime.unexpected"),
@@ -152,7 +181,7 @@ BEATS: dict[str, Any] = {
     "beat-text": "nonsense",
     "beat-list": [1],
     "beat-figures": {"attempt": "x", "started_at": 1e300, "event_count": -1, "events": 5},
-    "beat-no-json": NO_JSON,
+    **{f"beat-{name}": value for name, value in UNREADABLE.items()},
     "beat-newer": NEWER,
 }
 """Details of heartbeats of runs that go on."""
@@ -162,7 +191,7 @@ AGAIN = "again-"
 @asynccontextmanager
 async def workflows_only(address: str, queue: str) -> AsyncIterator[Client]:
     """A worker with our workflows but without our activity."""
-    client = await Client.connect(address, runtime=RUNTIME)
+    client = await Client.connect(address, runtime=RUNTIME, data_converter=DATA_CONVERTER)
     worker = SdkWorker(client, task_queue=queue, workflows=[RunMethod], workflow_runner=UnsandboxedWorkflowRunner())
     async with worker:
         yield client
@@ -239,7 +268,7 @@ def test_what_another_worker_answers_or_beats_is_one_bad_run_and_newer_events_ar
 def test_a_run_continues_from_any_heartbeat_of_its_last_worker(temporal: TemporalServer, tmp_path: Path) -> None:
     here = Deployment(tmp_path / "home", temporal.address)
     queue = str(here.settings["task_queue"])
-    run_ids = [AGAIN + name for name, value in BEATS.items() if value is not NO_JSON]
+    run_ids = [AGAIN + name for name in BEATS]
 
     async def begin() -> None:
         async with workflows_only(temporal.address, queue) as client:

@@ -15,8 +15,28 @@ from tests.support.ledgers import request
 
 Json = dict[str, Any]
 
+TOO_DEEP = 300
+"""More levels than Pydantic and Temporal's converter are asked to read."""
+
 NO_JSON = RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\xff"))
+UNREADABLE = {
+    "half-json": RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b'{"request": ')),
+    "no-encoding": RawValue(Payload(data=b"{}")),
+    "no-utf-8": RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b'"\xff\xfe"')),
+    "many-digits": RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"9" * 10_000)),
+    "bottomless": RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"[" * 100_000)),
+    "no-json": NO_JSON,
+}
+"""Payloads that no converter reads."""
 DOCUMENT = GREETING.replace('name = "Text"', 'name = "Document"').replace("{{ name }}", "{{ name.url }}")
+
+
+def nested(levels: int) -> Any:
+    """A list in a list in a list."""
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 def asked_for(run_id: str, **more: Any) -> RunRequest:

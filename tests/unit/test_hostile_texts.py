@@ -67,8 +67,8 @@ LIMIT_S = 1.0
 MATCHED = {"_URL", "_TOKEN", "_DECLARATION", "_LONG_KEY"}
 # The first takes the place of another package; the second runs when it is imported.
 LEFT_OUT = {"rpc_server.wire.jsonrpc_core", "orchestrators.engine.__main__"}
-PARTS = [*"a_-/ 1:=;$}{.KEY'`#,[]\n\t\r\u2028\u200d", "${", '"', "\\", '\\"', "\\n", "a_", "_a", "a.", "A.a", "'a", "`a",
-    "at '", "pipe.", "concept.", "[a]", "[[a]]\n", '""', '\"""', "''", "'''", '" ', '"a".', "a = ", "0x",
+PARTS = [*"a_-/ 1:=;$}{.KEY'`#,[]\n\t\r\u2028\u200d", "${", '"', "\\", '\\"', "\\n", "a_", "_a", "a.", "A.a", "'a",
+    "`a", "at '", "pipe.", "concept.", "[a]", "[[a]]\n", '""', '\"""', "''", "'''", '" ', '"a".', "a = ", "0x",
     "- Dry run failed for pipe '", "Value error, ", "Could not load MTHDS bundle from ", " because of: ", "domain = ",
     "content-length", "content-length:", "content-length:1", "content-length:1 ", "charset", "charset=", "charset= ",
     "://a:", "/item_1", "/step_1", "/outcome_", "/default", "/* part: ", "//# sourceMappingURL="]
