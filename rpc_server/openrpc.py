@@ -10,11 +10,12 @@ from mthds.protocol.problem.registry import CORE_CODE_SPECS
 from pydantic.json_schema import models_json_schema
 
 from rpc_server import versions
+from rpc_server.calls.binding import META
+from rpc_server.calls.call_spec import CallSpec
+from rpc_server.calls.errors import COMMON_ERRORS, code_of
 from rpc_server.calls.services import Services
 from rpc_server.calls.table import wire_methods
-from rpc_server.wire.binding import META
-from rpc_server.wire.dispatch import CallSpec
-from rpc_server.wire.errors import CANCELLED, COMMON_ERRORS, PARSE_ERROR, code_of
+from rpc_server.wire.errors import CANCELLED, PARSE_ERROR
 from schemas.problem import Problem
 from schemas.problem_codes import title_of
 

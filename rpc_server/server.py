@@ -10,18 +10,20 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
+from rpc_server.calls.errors import to_rpc_error
 from rpc_server.calls.table import wire_methods
 from rpc_server.mcp.protocol.endpoint import McpEndpoint
 from rpc_server.redaction import RedactingFormatter, Redactor
 from rpc_server.settings.layers import ConfigurationFault
 from rpc_server.settings.settings import Flags, Settings, load_settings
 from rpc_server.signals import stop_on_signal, stop_when_dead, stop_when_orphaned
+from rpc_server.transport.stdio import ProtocolFds
+from rpc_server.transport.streams import open_streams
 from rpc_server.wire.connection import serve_connection
 from rpc_server.wire.dispatch import Dispatcher
+from rpc_server.wire.errors import RpcError
 from rpc_server.wire.exception_groups import first_of
 from rpc_server.wire.peer import Peer
-from rpc_server.wire.stdio import ProtocolFds
-from rpc_server.wire.streams import open_streams
 
 if TYPE_CHECKING:
     from rpc_server.calls.services import Services
@@ -54,7 +56,7 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor, clien
         peer = Peer()
         mcp = McpEndpoint(peer, redactor, late)
         methods = wire_methods(late.ready, settings.orchestration_mode)
-        dispatcher = Dispatcher({**methods, **mcp.methods()}, late.map_error)
+        dispatcher = Dispatcher({**methods, **mcp.methods()}, late.to_error)
         tasks.start_soon(late.keep)
         status = await serve_connection(
             streams, dispatcher, settings.limits, redactor.json, stop, peer, mcp.refuse_batch
@@ -83,6 +85,10 @@ class LateServices:
     def map_error(self, error: BaseException) -> "ProblemError | None":
         """Ask the plugins' error mappers; an `ErrorMapping`."""
         return None if self._services is None else self._services.plugins.errors.map(error)
+
+    def to_error(self, error: BaseException) -> RpcError:
+        """The error of an answer; a `ToError`."""
+        return to_rpc_error(error, self.map_error)
 
     async def keep(self) -> None:
         """Open the services and hold them until cancelled. Raises `ConfigurationFault`, perhaps in a group.

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rpc_server import versions
-from rpc_server.wire.dispatch import Call, CallSpec, CallTable, Handler, method_table
+from rpc_server.calls.call_spec import CallSpec, CallTable, method_table
+from rpc_server.wire.dispatch import Call, Handler
 
 if TYPE_CHECKING:
     from rpc_server.calls.services import Services

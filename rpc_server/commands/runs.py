@@ -14,6 +14,7 @@ import anyio
 from orchestrators.plugins.contract import PrunableLedger
 from rpc_server.bootstrap import open_services
 from rpc_server.calls import runs as wire
+from rpc_server.calls.errors import problem_to_rpc_error
 from rpc_server.calls.services import Services, mode_of_reading
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
 from rpc_server.commands.output import explain_error, print_json, print_text, table
@@ -21,7 +22,6 @@ from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
 from rpc_server.settings.settings import load_settings
 from rpc_server.wire.dispatch import Call
-from rpc_server.wire.errors import problem_to_rpc_error
 from schemas.params import RUN_ID_PATTERN, RunRef, RunResultParams, RunsListParams, RunWatchParams
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunState

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rpc_server.wire.stdio import ProtocolFds, take_protocol_fds
+from rpc_server.transport.stdio import ProtocolFds, take_protocol_fds
 
 if TYPE_CHECKING:
     from rpc_server.settings.settings import Flags

@@ -15,8 +15,8 @@ from rpc_server.server import log_to_stderr
 from rpc_server.settings.layers import ConfigurationFault
 from rpc_server.settings.settings import Settings, load_settings
 from rpc_server.signals import stop_on_signal
+from rpc_server.transport.stdio import renew_standard_streams
 from rpc_server.wire.exception_groups import first_of
-from rpc_server.wire.stdio import renew_standard_streams
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\

@@ -1,5 +1,6 @@
 """Putting the late half of the MCP face together, at the first request that needs it."""
 
+from rpc_server.calls.errors import ErrorMapping
 from rpc_server.calls.services import Services
 from rpc_server.mcp.completions import Completions
 from rpc_server.mcp.picture.run_pictures import RunPictures
@@ -16,7 +17,6 @@ from rpc_server.mcp.tools.run_results import RunResults
 from rpc_server.mcp.tools.task_requests import RunTasks
 from rpc_server.mcp.tools.tool_specs import TOOLS
 from rpc_server.redaction import Redactor
-from rpc_server.wire.errors import ErrorMapping
 from rpc_server.wire.peer import Peer
 
 

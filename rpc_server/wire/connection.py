@@ -16,6 +16,7 @@ from anyio import CancelScope, create_task_group, move_on_after
 from anyio.abc import TaskGroup
 
 from rpc_server.wire import errors
+from rpc_server.wire.byte_streams import Streams
 from rpc_server.wire.dispatch import Answer, Call, Dispatcher, Report
 from rpc_server.wire.errors import RpcError
 from rpc_server.wire.framing import HEAD_BYTES, Decoder, FaultKind, Frame, FramingFault, frame
@@ -23,7 +24,6 @@ from rpc_server.wire.in_flight import Deliver, InFlight
 from rpc_server.wire.json_text import BeyondLimits, JsonFault, encode, parse
 from rpc_server.wire.messages import JsonId, NotARequest, Request, id_in_head, progress_token, read_request
 from rpc_server.wire.peer import Peer
-from rpc_server.wire.streams import Streams
 from rpc_server.wire.task_pool import TaskPool
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 _SILENCING = "notifications/cancelled"
 _CANCELLATIONS = {"$/cancelRequest": "id", _SILENCING: "requestId"}
 """The notifications that cancel a call, and their param that names it."""
-
 
 RefuseBatch = Callable[[list[Any]], str | None]
 """Says why a batch of these values is not taken, None where it is."""

@@ -1,30 +1,21 @@
-"""The method table, dispatched by jsonrpcserver one call at a time.
+"""Answers requests from a table of methods, by way of jsonrpcserver.
 
-The connection has parsed the request and `binding` checks its params, so jsonrpcserver is used from where it looks up
-the method and calls it; before that it would gather the calls of a batch, which costs a task each. A method never
-raises, so that no exception's text gets into an answer.
+The connection has parsed the request and the method reads its params, so jsonrpcserver looks the method up and calls
+it. A method never raises, so that no exception's text gets into an answer.
 """
 
 import asyncio
 import inspect
-import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from anyio import CancelScope
-from oslash.either import Right
 
 from rpc_server.wire import errors
-from rpc_server.wire.binding import bind
-from rpc_server.wire.errors import ErrorMapping, RpcError
-from rpc_server.wire.jsonrpc_core import async_dispatcher, dispatcher, result
-from rpc_server.wire.jsonrpc_core import request as theirs
+from rpc_server.wire.errors import RpcError
+from rpc_server.wire.jsonrpc_core import Methods, Outcome, call, call_now, failure, success
 from rpc_server.wire.messages import JsonId, Request
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 Answer = dict[str, Any]
 """A JSON-RPC response object."""
@@ -79,9 +70,6 @@ class Call:
         return self._scope
 
 
-RAW = "raw"
-"""For a method whose handler reads the params itself: it is given the object that was sent, `{}` where none was."""
-
 Handler = Callable[[Call, Any], Awaitable[Any]] | Callable[[Call, Any], Any]
 """Takes the call and an instance of its params model, and returns what JSON can hold.
 
@@ -90,62 +78,34 @@ called on the spot, and nothing else happens meanwhile. Raises `ProblemError`, o
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CallSpec:
-    """One wire method."""
+class Method(Protocol):
+    """One wire method, as the dispatcher needs it."""
 
-    name: str
-    params: "type[BaseModel] | str | None"
-    """The params model; its fields give the order of positional params, `_meta` left out. As `"package.module:Name"`
-    it is imported when it is first needed, so that start-up does not pay for it. None for a method without params,
-    whose handler is given None; `RAW` for one that is given what was sent."""
-    handler: Handler
-    summary: str
-    result: "type[BaseModel] | str | dict[str, Any]"
-    """A model, likewise, or a JSON Schema."""
-    errors: tuple[str, ...] = ()
-    """The problem codes it may answer with, beside those that every method may."""
-    answers_cancelled: bool = True
-    """Whether a call that `notifications/cancelled` ends is answered, with the error of a cancelled call."""
+    @property
+    def handler(self) -> Handler: ...
+
+    @property
+    def answers_cancelled(self) -> bool:
+        """Whether a call that `notifications/cancelled` ends is answered, with the error of a cancelled call."""
+        ...
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The params as the handler takes them. Raises ProblemError coded `request.invalid`."""
-        if self.params is RAW and not args:
-            return kwargs
-        return bind(None if self.params is RAW else self.params_model, args, kwargs)
-
-    @property
-    def params_model(self) -> "type[BaseModel] | None":
-        """The params model, imported."""
-        return _model(self.params)
-
-    @property
-    def result_model(self) -> "type[BaseModel] | None":
-        """The result's model, imported; None where the result is a JSON Schema."""
-        return None if isinstance(self.result, dict) else _model(self.result)
+        """The params as the handler takes them. May raise."""
+        ...
 
 
-CallTable = Mapping[str, CallSpec]
-
-
-def method_table(*families: list[CallSpec]) -> CallTable:
-    """One table of all `families`. Raises ValueError where two specs share a name."""
-    table: dict[str, CallSpec] = {}
-    for spec in (spec for family in families for spec in family):
-        if spec.name in table:
-            raise ValueError(f"two specs are named {spec.name}")
-        table[spec.name] = spec
-    return table
+ToError = Callable[[BaseException], RpcError]
+"""Makes the error of an answer from whatever a method raised. Never raises."""
 
 
 class Dispatcher:
     """Answers requests from a method table."""
 
-    def __init__(self, table: CallTable, error_mapping: ErrorMapping | None = None) -> None:
+    def __init__(self, table: Mapping[str, Method], to_error: ToError) -> None:
         """Look each method up in `table` when it is first called, so that a table may import it then."""
         self.table = table
-        self._error_mapping = error_mapping
-        self._methods = _Methods(self._method_of)
+        self._to_error = to_error
+        self._methods: Methods = _Methods(self._method_of)
         self._waiting: set[Callable[..., Any]] = set()
 
     def may_wait(self, method: str) -> bool:
@@ -157,30 +117,25 @@ class Dispatcher:
 
     def answers_cancelled(self, method: str) -> bool:
         """Whether a call of `method` is answered although `notifications/cancelled` ended it."""
-        spec = self.table.get(method)
-        return spec is None or spec.answers_cancelled
+        found = self.table.get(method)
+        return found is None or found.answers_cancelled
 
-    def answer_now(self, request: Request, call: Call) -> Answer | None:
+    def answer_now(self, request: Request, served: Call) -> Answer | None:
         """The answer of a method that does not wait; None for a notification."""
-        found = dispatcher.get_method(self._methods, request.method)
-        outcome = dispatcher.call(_as_theirs(request), call, found._value) if isinstance(found, Right) else found
-        return self._to_answer(request, outcome)
+        return self._answer(request, call_now(self._methods, request, served))
 
-    async def answer(self, request: Request, call: Call) -> Answer | None:
+    async def answer(self, request: Request, served: Call) -> Answer | None:
         """The answer of a method that may wait; None for a notification."""
-        found = dispatcher.get_method(self._methods, request.method)
-        if isinstance(found, Right):
-            found = await async_dispatcher.call(_as_theirs(request), call, found._value)
-        return self._to_answer(request, found)
+        return self._answer(request, await call(self._methods, request, served))
 
-    def _to_answer(self, request: Request, outcome: Any) -> Answer | None:
+    def _answer(self, request: Request, outcome: Outcome) -> Answer | None:
         if request.is_notification:
             return None
-        if isinstance(outcome, Right):
-            return {"jsonrpc": "2.0", "id": request.id, "result": outcome._value.result}
-        return {"jsonrpc": "2.0", "id": request.id, "error": self._to_error(request, outcome._error)}
+        if outcome.error is None:
+            return {"jsonrpc": "2.0", "id": request.id, "result": outcome.result}
+        return {"jsonrpc": "2.0", "id": request.id, "error": self._error(request, outcome.error)}
 
-    def _to_error(self, request: Request, error: Any) -> RpcError:
+    def _error(self, request: Request, error: Any) -> RpcError:
         """What our methods answered as it is; what the library found in our words, never in its own."""
         if isinstance(error.data, dict):
             return {"code": error.code, "message": error.message, "data": error.data}
@@ -189,56 +144,53 @@ class Dispatcher:
         return errors.unexpected(RuntimeError(f"jsonrpcserver failed: {error!r}"))
 
     def _method_of(self, name: str) -> Callable[..., Any]:
-        spec = self.table[name]
-        if not inspect.iscoroutinefunction(spec.handler):
-            return self._immediate_method(spec)
-        method = self._waiting_method(spec)
+        found = self.table[name]
+        if not inspect.iscoroutinefunction(found.handler):
+            return self._immediate_method(found)
+        method = self._waiting_method(found)
         self._waiting.add(method)
         return method
 
-    def _immediate_method(self, spec: CallSpec) -> Callable[..., Any]:
-        def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
+    def _immediate_method(self, found: Method) -> Callable[..., Any]:
+        def method(served: Call, /, *args: Any, **kwargs: Any) -> Any:
             try:
-                return result.Success(spec.handler(call, spec.bind(args, kwargs)))
+                return success(found.handler(served, found.bind(args, kwargs)))
             except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
-                return self._failure(error)
+                return failure(self._to_error(error))
 
         return method
 
-    def _waiting_method(self, spec: CallSpec) -> Callable[..., Any]:
-        async def method(call: Call, /, *args: Any, **kwargs: Any) -> Any:
+    def _waiting_method(self, found: Method) -> Callable[..., Any]:
+        async def method(served: Call, /, *args: Any, **kwargs: Any) -> Any:
             outcome = None
-            with call.open_scope():
-                outcome = await self._outcome(spec, call, args, kwargs)
-            return outcome if call.cancel_error is None else _ended(call, call.cancel_error)
+            with served.open_scope():
+                outcome = await self._outcome(found, served, args, kwargs)
+            return outcome if served.cancel_error is None else _ended(served, served.cancel_error)
 
         return method
 
-    async def _outcome(self, spec: CallSpec, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _outcome(self, found: Method, served: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            return result.Success(await spec.handler(call, spec.bind(args, kwargs)))
+            return success(await found.handler(served, found.bind(args, kwargs)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if call.cancel_error is not None or (task is not None and task.cancelling()):
+            if served.cancel_error is not None or (task is not None and task.cancelling()):
                 raise
             # Nobody cancelled this call: its handler awaited something that was.
-            return self._failure(error)
+            return failure(self._to_error(error))
         except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
-            return self._failure(error)
-
-    def _failure(self, error: BaseException) -> Any:
-        return result.Error(**errors.to_rpc_error(error, self._error_mapping))
+            return failure(self._to_error(error))
 
 
-def _ended(call: Call, error: RpcError) -> Any:
+def _ended(served: Call, error: RpcError) -> Any:
     """The answer of a call that was cancelled."""
-    if call.closing_result is not None and not call.is_cancelled_by_caller:
-        return result.Success(call.closing_result)
-    return result.Error(**error)
+    if served.closing_result is not None and not served.is_cancelled_by_caller:
+        return success(served.closing_result)
+    return failure(error)
 
 
-class _Methods(dict[str, Callable[..., Any]]):
-    """jsonrpcserver's methods, each made from its spec at its first call."""
+class _Methods(Methods):
+    """Each made from its spec at its first call."""
 
     def __init__(self, method_of: Callable[[str], Callable[..., Any]]) -> None:
         super().__init__()
@@ -247,16 +199,3 @@ class _Methods(dict[str, Callable[..., Any]]):
     def __missing__(self, name: str) -> Callable[..., Any]:
         method = self[name] = self._method_of(name)
         return method
-
-
-def _as_theirs(request: Request) -> Any:
-    return theirs.Request(request.method, request.params or [], request.id)
-
-
-@cache
-def _imported(reference: str) -> Any:
-    return pkgutil.resolve_name(reference)
-
-
-def _model(reference: "type[BaseModel] | str | None") -> "type[BaseModel] | None":
-    return _imported(reference) if isinstance(reference, str) else reference

@@ -19,6 +19,9 @@ from pipelex.errors.error_codes import error_code_spec, parse_error_code
 
 from orchestrators.temporal.settings import MOST_INLINE_BYTES
 from rpc_server import versions
+from rpc_server.calls import errors as call_errors
+from rpc_server.calls.call_spec import CallSpec
+from rpc_server.calls.errors import COMMON_ERRORS, code_of
 from rpc_server.calls.services import Services
 from rpc_server.calls.table import wire_methods
 from rpc_server.cli import COMMANDS
@@ -31,8 +34,7 @@ from rpc_server.mcp.resources import TEMPLATES
 from rpc_server.mcp.tools.run_results import PAGE_URI
 from rpc_server.mcp.tools.tool_specs import TOOLS
 from rpc_server.redaction import Redactor
-from rpc_server.wire import errors
-from rpc_server.wire.dispatch import CallSpec
+from rpc_server.wire import errors as wire_errors
 from rpc_server.wire.peer import Peer
 from schemas import problem, results, runs
 from tests.support.cli import run_cli
@@ -116,7 +118,7 @@ class TestMethods:
         line = section(text, f"`{spec.name}`").rpartition("\nErrors: ")[2]
 
         named = set(codes(line)).union(*(groups[name] for name in re.findall(r"\*(\w+)\*", line)))
-        assert named == {*errors.COMMON_ERRORS, *spec.errors}
+        assert named == {*COMMON_ERRORS, *spec.errors}
 
     def test_no_method_is_there_that_the_program_lacks(self) -> None:
         headings = set(re.findall(r"^## `([^`]+)`$", page("docs/methods.md"), re.MULTILINE))
@@ -214,7 +216,8 @@ class TestErrors:
 
     def test_every_integer_is_there_and_no_other(self) -> None:
         table = section(page("docs/errors.md"), "Integers")
-        ours = {value for name, value in vars(errors).items() if name[0].isupper() and type(value) is int}
+        named = vars(wire_errors) | vars(call_errors)
+        ours = {value for name, value in named.items() if name[0].isupper() and type(value) is int}
 
         ranged = {-31999, -31900}
         assert set().union(*(integers_of(row[0]) for row in rows(table))) == ours | ranged
@@ -232,7 +235,7 @@ class TestErrors:
             code
             for row in listed
             for code in codes(row[0])
-            if errors.code_of(code, None, domain_of(code)) not in integers_of(row[1])
+            if code_of(code, None, domain_of(code)) not in integers_of(row[1])
         ]
 
         assert not wrong
@@ -243,7 +246,7 @@ class TestErrors:
         listed = [(codes(code), integers_of(integer)) for _, _, code, integer in table]
 
         away = {"dependency": "orchestrator"}
-        assert listed == [([code], {errors.code_of(code, away, domain_of(code))}) for (code, *_), _ in listed]
+        assert listed == [([code], {code_of(code, away, domain_of(code))}) for (code, *_), _ in listed]
 
     def test_every_code_that_the_temporal_plugin_names_is_in_its_table(self) -> None:
         table = rows(section(page("docs/errors.md"), "Temporal's errors"))

@@ -35,7 +35,7 @@ from orchestrators.temporal.names import ASKED, RUN, RUNS
 from orchestrators.temporal.orchestrator import TemporalOrchestrator
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.validator import TemporalValidator
-from rpc_server.wire.errors import to_rpc_error
+from rpc_server.calls.errors import to_rpc_error
 from schemas.method_source import MethodSource
 from schemas.problem import NextStep, Problem
 from schemas.runs import RunQuery, RunRecord, RunRequest, RunState

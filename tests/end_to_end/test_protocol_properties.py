@@ -12,12 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rpc_server.calls.call_spec import method_table
+from rpc_server.calls.errors import to_rpc_error
 from rpc_server.redaction import Redactor
+from rpc_server.transport.stdio import ProtocolFds
+from rpc_server.transport.streams import open_streams
 from rpc_server.wire.connection import Limits, serve_connection
-from rpc_server.wire.dispatch import Dispatcher, method_table
+from rpc_server.wire.dispatch import Dispatcher
 from rpc_server.wire.framing import Framing, frame
-from rpc_server.wire.stdio import ProtocolFds
-from rpc_server.wire.streams import open_streams
 from tests.support.client import RpcClient
 from tests.support.server import Events, specs
 from tests.support.wire_server import wire_server
@@ -97,7 +99,7 @@ async def conversation(data: bytes) -> list[Any]:
     ours, theirs = socket.socketpair()
     fds = ProtocolFds(os.dup(ours.fileno()), ours.detach())
     reader, writer = await asyncio.open_connection(sock=theirs, limit=2**26)
-    dispatcher = Dispatcher(method_table(specs(Events())))
+    dispatcher = Dispatcher(method_table(specs(Events())), to_rpc_error)
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
 

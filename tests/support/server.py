@@ -1,6 +1,7 @@
 """A small server over the real wire: its methods do what a test tells them to. Run as a module."""
 
-from rpc_server.wire.stdio import take_protocol_fds
+from rpc_server.calls.errors import to_rpc_error
+from rpc_server.transport.stdio import take_protocol_fds
 
 if __name__ == "__main__":
     FDS = take_protocol_fds()
@@ -14,11 +15,12 @@ from typing import Any
 import anyio
 from pydantic import ConfigDict, Field
 
+from rpc_server.calls.call_spec import CallSpec, method_table
 from rpc_server.redaction import Redactor
 from rpc_server.signals import stop_on_signal, stop_when_orphaned
+from rpc_server.transport.streams import open_streams
 from rpc_server.wire.connection import Limits, serve_connection
-from rpc_server.wire.dispatch import Call, CallSpec, Dispatcher, method_table
-from rpc_server.wire.streams import open_streams
+from rpc_server.wire.dispatch import Call, Dispatcher
 from schemas.params import WireParams
 from schemas.problem import problem_error
 
@@ -181,7 +183,7 @@ def limits_of(arguments: list[str]) -> Limits:
 async def main(arguments: list[str]) -> int:
     limits = limits_of(arguments)
     stop = anyio.Event()
-    dispatcher = Dispatcher(method_table(specs(Events())))
+    dispatcher = Dispatcher(method_table(specs(Events())), to_rpc_error)
     async with open_streams(FDS, limits.max_queued_bytes) as streams, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal, stop)
         tasks.start_soon(stop_when_orphaned, stop, 0.05)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from rpc_server.wire.binding import bind
+from rpc_server.calls.binding import bind
 from schemas.params import ExecuteParams, WireParams
 from schemas.problem import ProblemError
 

@@ -10,11 +10,13 @@ import anyio
 import pytest
 
 from orchestrators.plugins.mcp_features import McpFault
+from rpc_server.calls.call_spec import CallSpec, method_table
+from rpc_server.calls.errors import to_rpc_error
 from rpc_server.redaction import Redactor
+from rpc_server.transport.stdio import ProtocolFds
+from rpc_server.transport.streams import open_streams
 from rpc_server.wire.connection import Limits, serve_connection
-from rpc_server.wire.dispatch import Call, CallSpec, Dispatcher, method_table
-from rpc_server.wire.stdio import ProtocolFds
-from rpc_server.wire.streams import open_streams
+from rpc_server.wire.dispatch import Call, Dispatcher
 from schemas.params import WireParams
 from schemas.problem import problem_error
 
@@ -55,7 +57,8 @@ class World:
                     CallSpec(name=name, params=TextParams, handler=handler, summary=name, result={})
                     for name, handler in handlers.items()
                 ]
-            )
+            ),
+            to_rpc_error,
         )
 
     def _echo(self, call: Call, params: TextParams) -> Any:

@@ -2,13 +2,16 @@ import asyncio
 import logging
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
+from rpc_server.calls.call_spec import CallSpec, CallTable, method_table
+from rpc_server.calls.errors import to_rpc_error
 from rpc_server.wire import errors
-from rpc_server.wire.dispatch import Call, CallSpec, CallTable, Dispatcher, method_table
+from rpc_server.wire.dispatch import Call, Dispatcher
 from rpc_server.wire.messages import Params, Request
 from schemas.params import RunRef
 from schemas.problem import ProblemError, problem_error
@@ -35,7 +38,7 @@ def now(dispatcher: Dispatcher, asked: Request) -> Any:
 
 
 def test_a_plain_function_is_answered_on_the_spot() -> None:
-    dispatcher = Dispatcher(table_of(m=lambda call, params: {"asked": call.method}))
+    dispatcher = Dispatcher(table_of(m=lambda call, params: {"asked": call.method}), to_rpc_error)
 
     assert not dispatcher.may_wait("m")
     assert now(dispatcher, request("m")) == {"jsonrpc": "2.0", "id": 1, "result": {"asked": "m"}}
@@ -47,7 +50,7 @@ async def test_a_coroutine_function_is_waited_for() -> None:
         await anyio.lowlevel.checkpoint()
         return "late"
 
-    dispatcher = Dispatcher(table_of(m=handler))
+    dispatcher = Dispatcher(table_of(m=handler), to_rpc_error)
 
     assert dispatcher.may_wait("m")
     assert await dispatcher.answer(request("m"), call()) == {"jsonrpc": "2.0", "id": 1, "result": "late"}
@@ -56,7 +59,7 @@ async def test_a_coroutine_function_is_waited_for() -> None:
 def test_params_reach_the_handler_as_an_instance_of_their_model() -> None:
     by_class = spec("by_class", lambda call, params: params.run_id, RunRef)
     by_name = spec("by_name", lambda call, params: params.run_id, "schemas.params:RunRef")
-    dispatcher = Dispatcher(method_table([by_class], [by_name]))
+    dispatcher = Dispatcher(method_table([by_class], [by_name]), to_rpc_error)
 
     assert now(dispatcher, request("by_class", {"run_id": "r1"}))["result"] == "r1"
     assert now(dispatcher, request("by_name", ["r2"]))["result"] == "r2"
@@ -65,7 +68,7 @@ def test_params_reach_the_handler_as_an_instance_of_their_model() -> None:
 
 @pytest.mark.parametrize("names", [["self"], ["call", "args", "kwargs"], ["params", "method", "id"], [""], ["\ud800"]])
 def test_any_param_name_is_only_a_name(names: list[str]) -> None:
-    dispatcher = Dispatcher(table_of(m=lambda call, params: None))
+    dispatcher = Dispatcher(table_of(m=lambda call, params: None), to_rpc_error)
 
     error = now(dispatcher, request("m", dict.fromkeys(names, 1)))["error"]
 
@@ -76,13 +79,13 @@ def test_a_notification_has_no_answer_whatever_comes_of_it() -> None:
     def fail(call: Call, params: None) -> Any:
         raise ValueError
 
-    dispatcher = Dispatcher(table_of(m=lambda call, params: 1, fail=fail))
+    dispatcher = Dispatcher(table_of(m=lambda call, params: 1, fail=fail), to_rpc_error)
 
     assert [now(dispatcher, request(name, is_notification=True)) for name in ("m", "fail", "unknown")] == [None] * 3
 
 
 def test_an_unknown_method_is_told_in_our_words() -> None:
-    error = now(Dispatcher(table_of(execute=lambda call, params: 1)), request("exceute"))["error"]
+    error = now(Dispatcher(table_of(execute=lambda call, params: 1), to_rpc_error), request("exceute"))["error"]
 
     assert error == errors.method_not_found("exceute", ["execute"])
 
@@ -97,7 +100,7 @@ def failing(error: BaseException) -> Any:
 def test_a_problem_that_a_handler_raises_is_the_error() -> None:
     problem = problem_error("run.lost", "The run was lost.", next_step=("retry", "Again."))
 
-    error = now(Dispatcher(table_of(m=failing(problem))), request("m"))["error"]
+    error = now(Dispatcher(table_of(m=failing(problem)), to_rpc_error), request("m"))["error"]
 
     assert (error["code"], error["message"], error["data"]["code"]) == (-31050, "The run was lost.", "run.lost")
 
@@ -106,7 +109,9 @@ def test_a_foreign_exception_goes_to_the_error_mapping() -> None:
     def mapping(error: BaseException) -> ProblemError | None:
         return problem_error("provider.failed", "D.", next_step=("retry", "A."), rpc_code=-31950)
 
-    error = now(Dispatcher(table_of(m=failing(KeyError("k"))), mapping), request("m"))["error"]
+    error = now(Dispatcher(table_of(m=failing(KeyError("k"))), partial(to_rpc_error, mapping=mapping)), request("m"))[
+        "error"
+    ]
 
     assert error["code"] == -31950
 
@@ -114,7 +119,7 @@ def test_a_foreign_exception_goes_to_the_error_mapping() -> None:
 @pytest.mark.parametrize("error", [RuntimeError("inner text"), AssertionError("inner text"), TypeError("inner text")])
 def test_the_text_of_an_unexpected_exception_is_not_told(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        answer = now(Dispatcher(table_of(m=failing(error))), request("m"))
+        answer = now(Dispatcher(table_of(m=failing(error)), to_rpc_error), request("m"))
 
     assert answer["error"]["data"]["code"] == "runtime.unexpected"
     assert "inner text" not in str(answer)
@@ -133,7 +138,7 @@ async def test_a_cancelled_call_is_answered_with_the_reason_once_its_handler_has
                 await anyio.lowlevel.checkpoint()
                 steps.append("cleaned up")
 
-    dispatcher = Dispatcher(table_of(m=handler))
+    dispatcher = Dispatcher(table_of(m=handler), to_rpc_error)
     served = call()
     answers = []
 
@@ -158,7 +163,7 @@ async def test_a_call_cancelled_before_it_began_never_waits() -> None:
     served = call()
     served.cancel(errors.stopping())
 
-    answer = await Dispatcher(table_of(m=handler)).answer(request("m"), served)
+    answer = await Dispatcher(table_of(m=handler), to_rpc_error).answer(request("m"), served)
 
     assert answer is not None
     assert answer["error"] == errors.stopping()
@@ -181,7 +186,7 @@ async def test_a_handler_that_awaits_something_cancelled_fails_and_nothing_else_
         future.cancel()
         await future
 
-    answer = await Dispatcher(table_of(m=handler)).answer(request("m"), call())
+    answer = await Dispatcher(table_of(m=handler), to_rpc_error).answer(request("m"), call())
 
     assert answer is not None
     assert answer["error"]["data"]["code"] == "runtime.unexpected"
@@ -196,7 +201,7 @@ def test_a_table_may_import_a_method_when_it_is_first_called() -> None:
             return super().__getitem__(name)
 
     table = Lazy(table_of(a=lambda call, params: 1, b=lambda call, params: 2))
-    dispatcher = Dispatcher(table)
+    dispatcher = Dispatcher(table, to_rpc_error)
 
     now(dispatcher, request("a"))
     now(dispatcher, request("a"))
@@ -213,10 +218,12 @@ def test_a_first_answer_needs_neither_jsonschema_nor_pydantic() -> None:
     code = """
 import sys
 from rpc_server.wire.connection import serve_connection
-from rpc_server.wire.dispatch import Call, Dispatcher, CallSpec, method_table
+from rpc_server.wire.dispatch import Call, Dispatcher
+from rpc_server.calls.call_spec import CallSpec, method_table
+from rpc_server.calls.errors import to_rpc_error
 from rpc_server.wire.messages import Request
 from rpc_server.signals import stop_on_signal
-dispatcher = Dispatcher(method_table([CallSpec("m", None, lambda call, params: 1, "", {})]))
+dispatcher = Dispatcher(method_table([CallSpec("m", None, lambda call, params: 1, "", {})]), to_rpc_error)
 assert dispatcher.answer_now(Request("m", None, 1, False), Call(1, "m"))["result"] == 1
 assert dispatcher.answer_now(Request("n", None, 1, False), Call(1, "n"))["error"]["code"] == -32601
 print(*{"jsonschema", "pydantic", "http", "jsonrpcserver", "pipelex"} & set(sys.modules))

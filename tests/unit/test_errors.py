@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from rpc_server.calls.errors import COMMON_ERRORS, to_rpc_error
 from rpc_server.wire import errors
 from schemas.problem import Problem, ProblemError, problem_error
 
@@ -36,7 +37,7 @@ def failure(code: str, *, rpc_code: int | None = None, **members: Any) -> Proble
     ],
 )
 def test_the_integer_follows_from_the_problem_code(problem_code: str, integer: int) -> None:
-    error = errors.to_rpc_error(failure(problem_code, domain="runtime"))
+    error = to_rpc_error(failure(problem_code, domain="runtime"))
 
     assert error["code"] == integer
     assert error["message"] == "What happened."
@@ -44,24 +45,24 @@ def test_the_integer_follows_from_the_problem_code(problem_code: str, integer: i
 
 
 def test_a_start_that_needs_an_async_orchestrator_has_an_integer_of_its_own() -> None:
-    error = errors.to_rpc_error(failure("runtime.unsupported", params={"capability": "start"}))
+    error = to_rpc_error(failure("runtime.unsupported", params={"capability": "start"}))
 
     assert error["code"] == -31083
 
 
 def test_a_code_of_no_known_family_goes_by_who_has_to_act() -> None:
-    assert errors.to_rpc_error(failure("other.code", domain="method"))["code"] == -31010
+    assert to_rpc_error(failure("other.code", domain="method"))["code"] == -31010
 
 
 def test_a_mappers_own_integer_wins() -> None:
-    assert errors.to_rpc_error(failure("run.failed", rpc_code=-31905))["code"] == -31905
+    assert to_rpc_error(failure("run.failed", rpc_code=-31905))["code"] == -31905
 
 
 def test_the_problem_of_a_foreign_exception_comes_from_the_mapping() -> None:
     def mapping(error: BaseException) -> ProblemError | None:
         return failure("provider.failed", rpc_code=-31901) if isinstance(error, KeyError) else None
 
-    error = errors.to_rpc_error(KeyError("secret"), mapping)
+    error = to_rpc_error(KeyError("secret"), mapping)
 
     assert error["code"] == -31901
     assert "secret" not in str(error)
@@ -70,12 +71,12 @@ def test_the_problem_of_a_foreign_exception_comes_from_the_mapping() -> None:
 def test_a_problem_that_a_task_group_bundled_is_found() -> None:
     group = ExceptionGroup("bundle", [ExceptionGroup("inner", [failure("run.failed")])])
 
-    assert errors.to_rpc_error(group)["data"]["code"] == "run.failed"
+    assert to_rpc_error(group)["data"]["code"] == "run.failed"
 
 
 def test_an_unexpected_exception_is_told_by_reference_only(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        error = errors.to_rpc_error(RuntimeError("internal text"))
+        error = to_rpc_error(RuntimeError("internal text"))
 
     reference = error["data"]["params"]["reference"]
     assert error["code"] == -32603
@@ -86,7 +87,7 @@ def test_an_unexpected_exception_is_told_by_reference_only(caplog: pytest.LogCap
 
 
 def test_a_document_has_no_member_without_a_value() -> None:
-    assert None not in errors.to_rpc_error(failure("run.failed"))["data"].values()
+    assert None not in to_rpc_error(failure("run.failed"))["data"].values()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_the_errors_of_the_wire_are_problem_documents_like_any(error: dict[str, 
     assert error["code"] == integer
     assert problem.to_wire() == error["data"]
     assert problem.detail == error["message"]
-    assert problem.code in errors.COMMON_ERRORS
+    assert problem.code in COMMON_ERRORS
 
 
 def test_an_overload_says_that_it_may_be_tried_again() -> None:

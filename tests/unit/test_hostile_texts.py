@@ -61,8 +61,8 @@ import pkgutil, re, signal
 from importlib import import_module
 import orchestrators, rpc_server, schemas
 
-SIZE = 30_000
-LIMIT_S = 1.0
+SIZE = 12_000
+LIMIT_S = 0.25
 # These are only ever matched at a given place.
 MATCHED = {"_URL", "_TOKEN", "_DECLARATION", "_LONG_KEY"}
 # The first takes the place of another package; the second runs when it is imported.

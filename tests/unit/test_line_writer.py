@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rpc_server.wire.line_writer import LineWriter, text_stream
+from rpc_server.transport.line_writer import LineWriter, text_stream
 
 LINE = b"x" * 99 + b"\n"
 

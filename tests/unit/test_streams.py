@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from rpc_server.wire.streams import (
+from rpc_server.transport.streams import (
     InputStream,
     OutputStream,
     _Descriptor,

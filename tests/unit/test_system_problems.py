@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from rpc_server.wire.errors import to_rpc_error
+from rpc_server.calls.errors import to_rpc_error
 from schemas.system_problems import system_problem
 
 

@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 
 from orchestrators.plugins.mcp_features import McpFault
+from rpc_server.calls.call_spec import RAW, CallSpec, CallTable
 from rpc_server.mcp.protocol import handshake
 from rpc_server.mcp.protocol.caller import (
     Caller,
@@ -25,7 +26,7 @@ from rpc_server.mcp.protocol.caller import (
 from rpc_server.mcp.protocol.params import optional_object, required_text
 from rpc_server.mcp.protocol.revisions import BATCHES, LATEST_LEGACY, MODERN
 from rpc_server.redaction import Redactor
-from rpc_server.wire.dispatch import RAW, Call, CallSpec, CallTable, Handler
+from rpc_server.wire.dispatch import Call, Handler
 from rpc_server.wire.errors import INVALID_REQUEST, METHOD_NOT_FOUND
 from rpc_server.wire.peer import Peer
 

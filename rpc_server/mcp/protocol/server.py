@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from orchestrators.plugins.mcp_features import McpFault
+from rpc_server.calls.errors import ErrorMapping, to_rpc_error
 from rpc_server.mcp.protocol.caller import Caller
 from rpc_server.mcp.protocol.catalog import Catalog
 from rpc_server.mcp.protocol.paging import page
@@ -13,9 +14,8 @@ from rpc_server.mcp.protocol.revisions import LATEST_LEGACY, RESOURCE_NOT_FOUND_
 from rpc_server.mcp.protocol.subscriptions import Subscriptions
 from rpc_server.mcp.protocol.tool_results import problem_result
 from rpc_server.redaction import Redactor
-from rpc_server.wire import errors
 from rpc_server.wire.dispatch import Call
-from rpc_server.wire.errors import INVALID_PARAMS, METHOD_NOT_FOUND, ErrorMapping
+from rpc_server.wire.errors import INVALID_PARAMS, METHOD_NOT_FOUND, shortened
 from rpc_server.wire.json_text import JsonFault, parse
 from schemas.shown_text import is_fit
 
@@ -87,7 +87,7 @@ class McpServer:
         name = required_text(params, "name")
         exchange = exchange_of(call, caller, _task(caller, params))
         if exchange.task is not None and not await self._may_be_a_task(name):
-            raise McpFault(METHOD_NOT_FOUND, f"The tool `{errors.shortened(name)}` cannot be run as a task.")
+            raise McpFault(METHOD_NOT_FOUND, f"The tool `{shortened(name)}` cannot be run as a task.")
         try:
             result = await self._catalog.call_tool(name, _arguments(params), exchange)
         except McpFault:
@@ -95,7 +95,7 @@ class McpServer:
         except Exception as error:  # noqa: BLE001 - whatever a tool raises becomes its result
             return self._failures.result(error, caller)
         if result is None:
-            raise McpFault(INVALID_PARAMS, f"Unknown tool: {errors.shortened(name)}")
+            raise McpFault(INVALID_PARAMS, f"Unknown tool: {shortened(name)}")
         return result
 
     async def _may_be_a_task(self, name: str) -> bool:
@@ -125,7 +125,7 @@ class McpServer:
         arguments = optional_object(params, "arguments")
         prompt = await self._catalog.get_prompt(name, _texts(arguments))
         if prompt is None:
-            raise McpFault(INVALID_PARAMS, f"Unknown prompt: {errors.shortened(name)}")
+            raise McpFault(INVALID_PARAMS, f"Unknown prompt: {shortened(name)}")
         return prompt
 
     async def _complete(self, call: Call, caller: Caller, params: Json) -> Json:
@@ -151,7 +151,7 @@ class Failures:
 
     def result(self, error: Exception, caller: Caller) -> Json:
         """The `CallToolResult` of a tool that raised. Raises `McpFault` where the revision wants a protocol error."""
-        rpc_error = errors.to_rpc_error(error, self._mapping)
+        rpc_error = to_rpc_error(error, self._mapping)
         problem = rpc_error["data"]
         if problem["code"] == "request.invalid" and caller.version < LATEST_LEGACY:
             # Since 2025-11-25 wrong arguments are the tool's result, so that the model sees them (SEP-1303).

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrators.plugins.mcp_features import Exchange, Features
 from rpc_server.calls import runs, workspace_calls
+from rpc_server.calls.binding import bind
 from rpc_server.calls.services import Services
 from rpc_server.calls.validate import validate
 from rpc_server.mcp.picture.drawing import picture_of
@@ -15,7 +16,6 @@ from rpc_server.mcp.tools.run_calls import RunCalls
 from rpc_server.mcp.tools.run_results import PICTURE_KEY, RunResults
 from rpc_server.mcp.tools.tool_schemas import MAX_DESCRIPTION
 from rpc_server.mcp.tools.tool_specs import TOOLS, definition_of
-from rpc_server.wire.binding import bind
 from schemas.params import (
     InputsParams,
     MethodsListParams,

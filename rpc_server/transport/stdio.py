@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from rpc_server.wire.line_writer import LineWriter, text_stream
+from rpc_server.transport.line_writer import LineWriter, text_stream
 
 
 class ProtocolFds(NamedTuple):

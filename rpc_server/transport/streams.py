@@ -15,12 +15,12 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
 
-from rpc_server.wire.stdio import ProtocolFds
+from rpc_server.transport.stdio import ProtocolFds
+from rpc_server.wire.byte_streams import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -162,13 +162,6 @@ class OutputStream:
         self._queued_bytes = 0
         self._moved.set()
         self.gone.set()
-
-
-class Streams(NamedTuple):
-    """Both directions of one peer."""
-
-    source: InputStream
-    sink: OutputStream
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Bytes in and out of this process: descriptors as streams that never block, and lines to stderr."""
