@@ -124,15 +124,7 @@ async def _plugins(settings: Settings, context_of: ContextFactory) -> Plugins:
 def _pool_settings(settings: Settings, redactor: Redactor, state_dir: Path) -> PoolSettings:
     return PoolSettings(
         state_dir=state_dir,
-        max_engines=settings.engine.max_engines,
-        max_lanes=settings.engine.max_lanes,
-        allow_python=settings.engine.allow_python,
-        cancel_grace_s=settings.engine.cancel_grace_s,
-        boot_timeout_s=settings.engine.boot_timeout_s,
-        unresponsive_s=settings.engine.unresponsive_s,
-        verdict_timeout_s=settings.engine.verdict_timeout_s,
-        max_dry_steps=settings.engine.max_dry_steps,
-        max_memory_mb=settings.engine.max_memory_mb,
+        engine=settings.engine,
         project_config_dir=settings.project_config_dir,
         environment=dict(settings.environment),
         report=partial(_report, redactor),

@@ -2,7 +2,7 @@
 
 import sys
 
-from rpc_server.exit_statuses import EXIT_STATUSES
+from rpc_server.exit_statuses import CONFIGURATION_FAULT, EXIT_STATUSES, INTERRUPTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # Command -> the module that runs it, and what it does.
 COMMANDS = {
     "serve": ("rpc_server.commands.serve", "speak JSON-RPC and MCP on stdin and stdout; what an editor or host starts"),
-    "worker": ("rpc_server.commands.worker", "run what was started in a durable mode, whoever started it"),
+    "worker": ("rpc_server.commands.worker", "run what was started in a durable mode, from any process"),
     "runs": ("rpc_server.commands.runs", "list, show, watch, cancel and prune the runs that are kept"),
     "call": ("rpc_server.commands.call", "call one method of a server that is started for it, and print the answer"),
     "plugins": ("rpc_server.commands.plugins", "list the installed plugins and the orchestration modes they serve"),
@@ -68,7 +68,7 @@ def _ended(act: "Callable[[], int | None]", status: int = 0) -> int:
     """The exit status after `act`: what it answers, else `status`; of a failure, its own."""
     try:
         return act() or status
-    except BaseException as error:  # noqa: BLE001 - told as the interpreter would tell it
+    except BaseException as error:  # noqa: BLE001 - printed as the interpreter would
         return _status_of(error)
 
 
@@ -82,14 +82,14 @@ def _status_of(error: BaseException) -> int:
     if isinstance(known, SystemExit):
         return _status_of_exit(known)
     if isinstance(known, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
     if isinstance(known, OutputFault):
         if not known.is_reader_gone:
             print(f"mthds-rpc: the output cannot be written: {known}", file=sys.stderr)
         return 1
     if isinstance(known, ConfigurationFault):
         print(_masked(f"mthds-rpc: {known}"), file=sys.stderr)
-        return 78
+        return CONFIGURATION_FAULT
     import traceback
 
     print(_masked("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr)

@@ -9,7 +9,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 async def stop_on_signal(stop: anyio.Event) -> None:
-    """Set `stop` at the first of `STOP_SIGNALS`; a second one ends the process as if nobody listened."""
+    """Set `stop` at the first of `STOP_SIGNALS`; a second one ends the process at once."""
     with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async for _ in signals:
             stop.set()
@@ -22,7 +22,7 @@ async def stop_when_orphaned(stop: anyio.Event, interval_s: float = 5.0) -> None
     A process that the parent left behind may hold the pipes open, so that their end alone does not tell.
     """
     parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells a process that its parent died
+    while os.getppid() == parent:  # noqa: ASYNC110 - no signal says that the parent died
         await anyio.sleep(interval_s)
     stop.set()
 

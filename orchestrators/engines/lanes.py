@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engines.engine_memory import resident_by_session
 from orchestrators.engines.engine_process import EngineGone, EngineProcess
+from orchestrators.engines.engine_settings import EngineSettings
 
 logger = logging.getLogger(__name__)
 
@@ -40,24 +41,10 @@ SHARED = Lane()
 
 @dataclass(frozen=True)
 class PoolSettings:
-    """How engines are kept. Durations in seconds, paths absolute."""
+    """What the engines of a pool need. Paths are absolute."""
 
     state_dir: Path
-    max_engines: int = 2
-    max_lanes: int = 4
-    """Python trees and bridged orchestrators that keep an engine at once."""
-    allow_python: bool = False
-    cancel_grace_s: float = 1.0
-    """How long a cancelled job may take to stop before its engine takes nothing new."""
-    boot_timeout_s: float = 60.0
-    unresponsive_s: float = 300.0
-    """How long an engine may give no sign of life before it is ended with all its jobs."""
-    verdict_timeout_s: float = 60.0
-    """How long a verdict, a signature, a dry run and whatever else is no live run may take."""
-    max_dry_steps: int = 20_000
-    """How many pipes a verdict or a dry run may start."""
-    max_memory_mb: int = 0
-    """Resident memory of an engine and what it started; 0 for no limit."""
+    engine: EngineSettings
     project_config_dir: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # noqa: T201
@@ -80,7 +67,7 @@ class Lanes:
         self._spawned = 0
         self._is_closing = False
         self._changed = anyio.Event()
-        if settings.max_memory_mb:
+        if settings.engine.max_memory_mb:
             tasks.start_soon(self._watch_memory, name="engine memory")
 
     @property
@@ -124,7 +111,7 @@ class Lanes:
 
     def _grow(self, lane: Lane) -> None:
         engines = self._lanes.setdefault(lane.key, [])
-        most = lane.max_engines or self._settings.max_engines
+        most = lane.max_engines or self._settings.engine.max_engines
         staying = sum(not engine.is_leaving for engine in engines)
         # Engines that take nothing new may be there for long; as many again stand in for them.
         if any(engine.is_starting for engine in engines) or staying >= most or len(engines) >= 2 * most:
@@ -157,7 +144,7 @@ class Lanes:
     def _make_room(self) -> None:
         """End the idle engine of the lane that was used the longest ago, where too many lanes keep one."""
         extra = [key for key, engines in self._lanes.items() if key != SHARED.key and engines]
-        if len(extra) < self._settings.max_lanes:
+        if len(extra) < self._settings.engine.max_lanes:
             return
         for key in sorted(extra, key=lambda key: self._lane_used.get(key, 0.0)):
             if all(engine.is_ready and engine.load == 0 for engine in self._lanes[key]):
@@ -177,7 +164,7 @@ class Lanes:
             project_config_dir=_text(self._settings.project_config_dir),
             environment=self._settings.environment,
             boot_orchestrator=lane.boot_orchestrator,
-            max_dry_steps=self._settings.max_dry_steps,
+            max_dry_steps=self._settings.engine.max_dry_steps,
         )
         settings = self._settings
         engine = EngineProcess(
@@ -185,7 +172,7 @@ class Lanes:
             settings.report,
             settings.redact,
             settings.safe_cut,
-            unresponsive_s=settings.unresponsive_s,
+            unresponsive_s=settings.engine.unresponsive_s,
             changed=self._wake,
         )
         self._lanes.setdefault(lane.key, []).append(engine)
@@ -193,7 +180,7 @@ class Lanes:
 
     async def _keep(self, engine: EngineProcess) -> None:
         try:
-            await engine.run(self._settings.boot_timeout_s)
+            await engine.run(self._settings.engine.boot_timeout_s)
         except Exception:  # noqa: BLE001 - one engine must not take the others with it
             logger.exception("an engine could not be looked after; it was ended")
         finally:
@@ -217,7 +204,7 @@ class Lanes:
 
     async def _watch_memory(self) -> None:
         """End each engine that has more memory than it may. Where the system does not tell, nothing is done."""
-        most = self._settings.max_memory_mb
+        most = self._settings.engine.max_memory_mb
         while True:
             await anyio.sleep(_MEMORY_LOOK_S)
             engines = [engine for lane in self._lanes.values() for engine in lane if engine.pid is not None]

@@ -116,7 +116,7 @@ class EnginePool:
 
     async def _run(self, operation: str, run: RunRequest, events: EventSink | None, lane: Lane) -> Answer:
         payload = run.model_dump(mode="json", exclude_none=True)
-        now, limit_s = time.time(), self._settings.verdict_timeout_s
+        now, limit_s = time.time(), self._settings.engine.verdict_timeout_s
         left_s = float("inf") if run.deadline is None else run.deadline - now
         is_cut = run.run_mode == "dry" and limit_s < left_s
         deadline = anyio.current_time() + (limit_s if is_cut else left_s)
@@ -157,7 +157,7 @@ class EnginePool:
 
         Raises `ProblemError` also where no engine has answered within `verdict_timeout_s`.
         """
-        limit_s = self._settings.verdict_timeout_s
+        limit_s = self._settings.engine.verdict_timeout_s
         answer = await self._submit(_Order(operation, payload, method, lane, anyio.current_time() + limit_s))
         if answer is None:
             raise no_answer_in_time(limit_s)
@@ -181,7 +181,7 @@ class EnginePool:
             try:
                 engine = await self._engines.ready_for(lane, digest)
                 job = engine.begin(order.operation, order.payload, digest, listener)
-                return await engine.outcome(job, self._settings.cancel_grace_s, order.deadline)
+                return await engine.outcome(job, self._settings.engine.cancel_grace_s, order.deadline)
             except JobWithdrawn:
                 logger.warning("an engine does not answer; a job that it had not taken up goes to another")
             except EngineGone as gone:
@@ -191,7 +191,7 @@ class EnginePool:
                 logger.info("an engine ended before a job had begun; trying another")
 
     def _python_lane(self, lane: Lane, use: str, file: str) -> Lane:
-        if not self._settings.allow_python:
+        if not self._settings.engine.allow_python:
             raise python_refused(file)
         return replace(lane, key=f"{lane.key}:python:{use}", max_engines=1)
 

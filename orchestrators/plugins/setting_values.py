@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping
-from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
 from orchestrators.plugins.contract import SettingFault
+from schemas.setting_bounds import Key, number_fault
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-Key = tuple[str, ...]
 
 
 def with_variables(key: Key, text: str, environment: Mapping[str, str]) -> str:
@@ -27,13 +25,8 @@ def with_variables(key: Key, text: str, environment: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def check_numbers(values: Mapping[str, Any], may_be_zero: Collection[Key], above: Key = ()) -> None:
+def check_numbers(values: Mapping[str, Any], may_be_zero: Collection[Key]) -> None:
     """Raise `SettingFault` for a number that is not above zero, or at least zero where it may be."""
-    for name, value in values.items():
-        key = (*above, name)
-        if isinstance(value, Mapping):
-            check_numbers(value, may_be_zero, key)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            allowed = value >= 0 if key in may_be_zero else value > 0
-            if not allowed or not isfinite(value):
-                raise SettingFault(key, f"must be {'zero or more' if key in may_be_zero else 'above zero'}")
+    fault = number_fault(values, may_be_zero)
+    if fault is not None:
+        raise SettingFault(*fault)

@@ -88,7 +88,7 @@ class ErrorMapping(Protocol):
 
 
 def to_rpc_error(error: BaseException, mapping: ErrorMapping | None = None) -> RpcError:
-    """The answer to whatever a method raised. What nobody knows is logged under a reference, and only that is told."""
+    """The error for an exception. An unknown one is logged under a reference, which is all that the caller gets."""
     if isinstance(error, RpcFault):
         return _of_fault(error)
     from schemas.problem import ProblemError

@@ -19,7 +19,7 @@ from schemas.times import iso_time
 logger = logging.getLogger(__name__)
 
 
-async def execute(services: Services, call: Call, params: ExecuteParams) -> Any:
+async def execute(services: Services, params: ExecuteParams, call: Call) -> Any:
     """Answer the `RunResult`; with `wait_s`, what to call next once that is spent."""
     return await execute_for(services, call, params, event_sink(call))
 
@@ -29,7 +29,7 @@ async def execute_for(services: Services, call: Call, params: ExecuteParams, eve
     mode = await mode_of_run(services, params.orchestration_mode)
     run = await run_request(services, params, mode)
     orchestrator = await services.plugins.orchestrators.get(mode)
-    # A run that owns itself goes on when its caller is gone; a caller who says so still stops it.
+    # A run that owns itself continues when its caller is gone; a caller that cancels still stops it.
     owns_itself = services.plugins.orchestrators.supports_fire_and_forget(mode)
     try:
         if params.wait_s is None:
@@ -58,7 +58,7 @@ async def _cancel(orchestrator: Orchestrator, run_id: str) -> None:
         await orchestrator.ledger.cancel(run_id)
     except ProblemError as error:
         # It had not got as far as the ledger, or the ledger is away; the call is answered as cancelled either way.
-        logger.warning("the run %s of a cancelled call may go on: %s", run_id, error)
+        logger.warning("the run %s of a cancelled call may continue: %s", run_id, error)
 
 
 def _ignore(event: RunEvent) -> None:
@@ -67,7 +67,7 @@ def _ignore(event: RunEvent) -> None:
 
 @dataclass
 class _Outcome:
-    """What became of a run that goes on in the background."""
+    """The outcome of a run that continues in the background."""
 
     done: anyio.Event = field(default_factory=anyio.Event)
     result: RunResult | None = None
@@ -98,7 +98,7 @@ async def _run_in_background(
     try:
         with outcome.scope:
             outcome.result = await orchestrator.execute(run, events)
-    except Exception as error:  # noqa: BLE001 - the ledger keeps it; the caller, where there still is one, is told
+    except Exception as error:  # noqa: BLE001 - the ledger keeps it, and a caller that still waits gets it
         outcome.error = error
     finally:
         outcome.done.set()

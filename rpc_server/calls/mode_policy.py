@@ -25,7 +25,7 @@ class OrchestratorModes(Modes, Protocol):
 KNOWN_PLUGINS = {
     "temporal": "pip install --upgrade 'mthds-rpc[temporal]'",
 }
-"""The modes of ours that an extra brings, and what installs it."""
+"""Our modes that need an extra, and how to install it."""
 
 
 def resolve_orchestration_mode(requested: str | None, settings: Settings, registry: Modes) -> str:
@@ -41,7 +41,7 @@ def resolve_orchestration_mode(requested: str | None, settings: Settings, regist
 
 
 def resolve_start_mode(requested: str | None, settings: Settings, registry: OrchestratorModes) -> str:
-    """The mode of a `start`; raises also where the orchestrator cannot run without somebody waiting."""
+    """The mode of a `start`; raises also where the orchestrator cannot run without a waiting caller."""
     mode = resolve_orchestration_mode(requested, settings, registry)
     if not registry.supports_fire_and_forget(mode):
         capable = [name for name in registry.modes() if registry.supports_fire_and_forget(name)]

@@ -3,10 +3,9 @@
 from typing import Any
 
 from rpc_server.calls.services import Services
-from rpc_server.wire.dispatch import Call
 from schemas.params import ModelsParams
 
 
-async def models(services: Services, call: Call, params: ModelsParams) -> Any:
+async def models(services: Services, params: ModelsParams) -> Any:
     """Answer the `ModelDeck`."""
     return await services.pool.ask("models", {} if params.type is None else {"type": params.type})

@@ -12,13 +12,13 @@ from schemas.results import WatchEnd
 from schemas.runs import RunPage, RunQuery, RunRecord
 
 
-async def get(services: Services, call: Call | None, params: RunRef) -> Any:
+async def get(services: Services, params: RunRef) -> Any:
     """Answer the `RunRecord`."""
     _, record = await found(services, params)
     return record.model_dump(mode="json", exclude_none=True)
 
 
-async def list_runs(services: Services, call: Call | None, params: RunsListParams) -> Any:
+async def list_runs(services: Services, params: RunsListParams) -> Any:
     """Answer the `RunPage`. Where no mode is named, the local ledger's runs follow those of the configured mode."""
     modes = await _modes(services, params.orchestration_mode)
     mode, cursor = _place(params.cursor, modes)
@@ -41,19 +41,19 @@ async def list_runs(services: Services, call: Call | None, params: RunsListParam
     return _page(runs, None)
 
 
-async def result(services: Services, call: Call | None, params: RunResultParams) -> Any:
+async def result(services: Services, params: RunResultParams) -> Any:
     """Answer the `RunResult`, or the run's own problem as an error."""
     ledger, _ = await found(services, params)
     return (await ledger.result(params.run_id, params.wait_s)).model_dump(mode="json", exclude_none=True)
 
 
-async def cancel(services: Services, call: Call | None, params: RunRef) -> Any:
+async def cancel(services: Services, params: RunRef) -> Any:
     """Answer the `RunRecord` of the run that was cancelled."""
     ledger, _ = await found(services, params)
     return (await ledger.cancel(params.run_id)).model_dump(mode="json", exclude_none=True)
 
 
-async def watch(services: Services, call: Call, params: RunWatchParams) -> Any:
+async def watch(services: Services, params: RunWatchParams, call: Call) -> Any:
     """Pass on each event, where progress was asked for, and answer the `WatchEnd` once the run has ended."""
     return await watch_for(services, params, event_sink(call))
 
@@ -98,7 +98,7 @@ async def _ledger(services: Services, mode: str) -> RunLedger:
 
 
 def _place(cursor: str | None, modes: list[str]) -> tuple[str, str | None]:
-    """The mode and its own cursor; a cursor that is none of ours begins at the newest run."""
+    """The mode and its own cursor; an unknown cursor begins at the newest run."""
     mode, _, inner = (cursor or "").partition("/")
     return (mode, inner or None) if mode in modes else (modes[0], None)
 

@@ -37,7 +37,7 @@ async def mode_of_run(services: Services, requested: str | None) -> str:
 
 
 async def mode_of_start(services: Services, requested: str | None) -> str:
-    """The orchestration mode of a `start`; refused also where runs need somebody who waits."""
+    """The orchestration mode of a `start`; refused also where runs need a caller that waits."""
     await _look_up(services, requested)
     return resolve_start_mode(requested, services.settings, services.plugins.orchestrators)
 

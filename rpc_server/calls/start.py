@@ -5,11 +5,10 @@ from typing import Any
 from orchestrators.plugins.contract import RemoteOrchestrator
 from rpc_server.calls.requests import run_request
 from rpc_server.calls.services import Services, mode_of_start
-from rpc_server.wire.dispatch import Call
 from schemas.params import StartParams
 
 
-async def start(services: Services, call: Call, params: StartParams) -> Any:
+async def start(services: Services, params: StartParams) -> Any:
     """Answer the `StartAck`. The method is loaded first, so that an invalid one is refused rather than acknowledged."""
     mode = await mode_of_start(services, params.orchestration_mode)
     run = await run_request(services, params, mode)

@@ -66,10 +66,11 @@ _RUN_REF_ERRORS = ("run.not_found", "runtime.unsupported")
 def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> CallTable:
     """The table of a server whose configured mode is `orchestration_mode`."""
 
-    def late(module: str, function: str) -> Handler:
+    def late(module: str, function: str, *, takes_call: bool = False) -> Handler:
         async def handler(call: Call, params: Any) -> Any:
             ready = await services()
-            return await getattr(import_module(f"rpc_server.calls.{module}"), function)(ready, call, params)
+            answer = getattr(import_module(f"rpc_server.calls.{module}"), function)
+            return await (answer(ready, params, call) if takes_call else answer(ready, params))
 
         return handler
 
@@ -89,7 +90,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> CallTa
             CallSpec(
                 name="execute",
                 params="schemas.params:ExecuteParams",
-                handler=late("execute", "execute"),
+                handler=late("execute", "execute", takes_call=True),
                 summary="Run a method and wait for its result.",
                 result="schemas.runs:RunResult",
                 errors=_RUN_ERRORS,
@@ -178,7 +179,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> CallTa
             CallSpec(
                 name="runs/watch",
                 params="schemas.params:RunWatchParams",
-                handler=late("runs", "watch"),
+                handler=late("runs", "watch", takes_call=True),
                 summary="Follow a run to its end; its events arrive as progress notifications.",
                 result="schemas.results:WatchEnd",
                 errors=_RUN_REF_ERRORS,

@@ -1,14 +1,13 @@
-"""`validate`: judge a method without running it."""
+"""`validate`: validate a method without running it."""
 
 from typing import Any
 
 from rpc_server.calls.services import Services, mode_of_validation
-from rpc_server.wire.dispatch import Call
 from schemas.params import ValidateParams
 from schemas.validation import ValidateRequest
 
 
-async def validate(services: Services, call: Call, params: ValidateParams) -> Any:
+async def validate(services: Services, params: ValidateParams) -> Any:
     """Answer the verdict."""
     mode = await mode_of_validation(services, params.orchestration_mode)
     request = ValidateRequest(

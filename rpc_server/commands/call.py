@@ -10,8 +10,10 @@ from typing import Any
 from rpc_server.commands.call_params import ArgumentError, params_of
 from rpc_server.commands.client import Client, Progress, ServerEnded
 from rpc_server.commands.flags import add_settings_flags, flags_of, parser
+from rpc_server.exit_statuses import CONFIGURATION_FAULT, INTERRUPTED
 from rpc_server.settings.projects import project_root
 from rpc_server.settings.settings import Flags, as_arguments, workspace_of
+from rpc_server.wire.errors import CANCELLED
 
 _DESCRIPTION = """\
 Starts a server, calls METHOD, prints the result as JSON on stdout and ends. Everything else goes to stderr."""
@@ -147,8 +149,8 @@ def _await(client: Client, request: int, display: Progress | None = None) -> dic
 
 def _server_ended(error: ServerEnded) -> int:
     # A fault of the settings: the server has said it all.
-    if error.status == 78:
-        return 78
+    if error.status == CONFIGURATION_FAULT:
+        return CONFIGURATION_FAULT
     print(f"mthds-rpc: the server ended before it answered ({error})", file=sys.stderr)
     return 1
 
@@ -160,7 +162,7 @@ def _report(chosen: argparse.Namespace, response: Mapping[str, Any]) -> int:
         if not sys.stdout.isatty():
             print_json({"error": response["error"]})
         explain_error(response["error"])
-        return 130 if response["error"]["code"] == -32800 else 1
+        return INTERRUPTED if response["error"]["code"] == CANCELLED else 1
     result = response["result"]
     if chosen.output and isinstance(result, dict) and "output" in result:
         _print_output(result["output"])

@@ -63,7 +63,7 @@ def _path(text: str) -> Path:
 
 
 def _file(path: Path, workspace: Path | None) -> dict[str, str]:
-    """A file for the server to read, or its bytes where the server may not: whoever types a path may have it read."""
+    """A file for the server to read, or its bytes where the server may not: a person who types a path may read it."""
     if workspace is not None and path.is_relative_to(workspace):
         return {"path": path.relative_to(workspace).as_posix()}
     from rpc_server.workspace.input_files import document_of

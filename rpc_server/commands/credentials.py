@@ -51,7 +51,7 @@ def _backend(name: str, table: Mapping[str, Any], environ: Mapping[str, str]) ->
 
 
 def _variables(value: Any) -> Iterator[str]:
-    """The plain variables of a configured value; one with a fallback is left for Pipelex to judge."""
+    """The plain variables of a configured value; one with a fallback is left to Pipelex."""
     if isinstance(value, str):
         names = (name.removeprefix("env:").strip() for name in _PLACEHOLDER.findall(value))
         yield from (name for name in names if re.fullmatch(r"\w+", name))

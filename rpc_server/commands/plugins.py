@@ -21,7 +21,7 @@ from schemas.problem import ProblemError
 _DESCRIPTION = """\
 Lists the installed plugins, the orchestration modes they serve, and what could be installed.
 
-`start` works in the modes marked with a star: their runs go on without a caller."""
+`start` works in the modes marked with a star: their runs continue without a caller."""
 
 _PIPELEX_GROUP = "pipelex.plugins.interpreter"
 
@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
 
 @dataclass(frozen=True)
 class _Bridged:
-    """What the installed Pipelex plugins serve, or why that cannot be told."""
+    """What the installed Pipelex plugins serve, or why that is unknown."""
 
     plugins: list[str]
     modes: list[FoundMode] = field(default_factory=list)
@@ -81,7 +81,7 @@ def _print(discovery: Discovery, settings: Settings, bridged: _Bridged) -> None:
     if bridged.plugins:
         print(f"\nPipelex plugins: {', '.join(bridged.plugins)}")
     if bridged.fault:
-        print(f"which modes they serve cannot be told: {bridged.fault}")
+        print(f"which modes they serve is unknown: {bridged.fault}")
     if bridged.modes:
         print(table([("MODE", "FROM", ""), *(_bridged_cells(found) for found in bridged.modes)]))
 

@@ -21,13 +21,12 @@ from rpc_server.commands.output import explain_error, print_json, print_text, ta
 from rpc_server.redaction import Redactor
 from rpc_server.server import log_to_stderr
 from rpc_server.settings.settings import load_settings
-from rpc_server.wire.dispatch import Call
 from schemas.params import RUN_ID_PATTERN, RunRef, RunResultParams, RunsListParams, RunWatchParams
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunState
 
 _DESCRIPTION = """\
-Looks at the runs that a durable mode keeps, whoever started them, and ends or forgets them.
+Shows the runs that a durable mode keeps, from any process, and ends or forgets them.
 
 Where no mode is named, the configured one is asked, then the runs that this user's `dbos` keeps on this machine."""
 
@@ -75,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--limit", type=_count, default=50, metavar="N", help="list: how many at most; 50 unless given"
     )
-    options.add_argument("--cursor", metavar="TEXT", help="list: go on where the list before ended")
+    options.add_argument("--cursor", metavar="TEXT", help="list: continue where the list before ended")
     options.add_argument("--after", type=_count, default=0, metavar="N", help="watch: events after that number")
     options.add_argument("--wait", type=_duration, default=0.0, metavar="SECONDS", help="result: wait that long for it")
     options.add_argument("--older-than", type=_seconds, metavar="AGE", help="prune: runs that ended that long ago")
@@ -125,7 +124,7 @@ async def _list(services: Services, chosen: argparse.Namespace) -> int:
         limit=min(max(chosen.limit, 1), 1000),
         orchestration_mode=chosen.orchestration_mode,
     )
-    page = await wire.list_runs(services, _CALL, params)
+    page = await wire.list_runs(services, params)
     if chosen.json:
         print_json(page)
         return 0
@@ -169,7 +168,7 @@ def _took(record: dict[str, Any]) -> str:
 
 
 async def _show(services: Services, chosen: argparse.Namespace) -> int:
-    record = await wire.get(services, _CALL, RunRef(run_id=chosen.run_id, orchestration_mode=chosen.orchestration_mode))
+    record = await wire.get(services, RunRef(run_id=chosen.run_id, orchestration_mode=chosen.orchestration_mode))
     _print_record(record, chosen.json)
     return 0
 
@@ -209,13 +208,13 @@ def _print_event(event: RunEvent) -> None:
 
 async def _result(services: Services, chosen: argparse.Namespace) -> int:
     params = RunResultParams(run_id=chosen.run_id, wait_s=chosen.wait, orchestration_mode=chosen.orchestration_mode)
-    print_json(await wire.result(services, _CALL, params))
+    print_json(await wire.result(services, params))
     return 0
 
 
 async def _cancel(services: Services, chosen: argparse.Namespace) -> int:
     ref = RunRef(run_id=chosen.run_id, orchestration_mode=chosen.orchestration_mode)
-    _print_record(await wire.cancel(services, _CALL, ref), chosen.json)
+    _print_record(await wire.cancel(services, ref), chosen.json)
     return 0
 
 
@@ -244,7 +243,6 @@ def _refused(error: ProblemError) -> int:
     return 1
 
 
-_CALL = Call(None, "runs")
 _WITHOUT_RUN = ("list", "prune")
 _ACTIONS: dict[str, Action] = {
     "list": _list,

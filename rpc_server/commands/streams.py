@@ -1,4 +1,4 @@
-"""The standard streams of a command: a reader that is gone and a full disk are told apart from all other failures."""
+"""The standard streams of a command: a reader that is gone and a full disk are failures of their own."""
 
 import errno
 import io

@@ -20,8 +20,8 @@ from rpc_server.wire.exception_groups import first_of
 from schemas.problem import ProblemError
 
 _DESCRIPTION = """\
-Takes up runs that `start` and `execute` left in a durable mode, and runs them until it is told to stop (Ctrl-C,
-SIGTERM). Runs go on after the editor is closed, on this machine or on many: a worker may be started anywhere that
+Takes up runs that `start` and `execute` left in a durable mode, and runs them until it is stopped (Ctrl-C,
+SIGTERM). Runs continue after the editor is closed, on this machine or on many: a worker may be started anywhere that
 reaches the database or the Temporal server. What a worker has not finished when it ends, however it ends, another one
 does.
 
@@ -29,7 +29,7 @@ A server whose configured mode is `dbos`, on SQLite, keeps workers of its own an
 
 
 def run(arguments: list[str]) -> int:
-    """Work until told to stop; the exit status. Raises `ConfigurationFault`, perhaps in a group."""
+    """Work until stopped; the exit status. Raises `ConfigurationFault`, perhaps in a group."""
     options = parser("worker", _DESCRIPTION)
     options.add_argument("--until-stdin-ends", action="store_true", help=argparse.SUPPRESS)
     add_settings_flags(options)
@@ -80,7 +80,7 @@ async def _stop_at_end_of_stdin(stop: anyio.Event) -> None:
     """The owner's end closes the pipe, however it ends."""
     data = b"."
     while data:
-        # Not in a thread: one that reads cannot be told to stop, and would hold the process's end up.
+        # Not in a thread: one that reads cannot be stopped, and would delay the process's end.
         await anyio.wait_readable(0)
         data = os.read(0, 4096)
     stop.set()

@@ -8,7 +8,7 @@ from rpc_server.mcp.prompts import Prompts
 from rpc_server.mcp.protocol.caller import Session
 from rpc_server.mcp.protocol.catalog import Catalog, listed
 from rpc_server.mcp.protocol.server import Failures, McpServer
-from rpc_server.mcp.protocol.subscriptions import Subscriptions
+from rpc_server.mcp.protocol.subscriptions import Announcements, Subscriptions
 from rpc_server.mcp.resources import FixedResources, MethodResources, RunResources
 from rpc_server.mcp.tools.builtin_tools import BuiltinTools
 from rpc_server.mcp.tools.method_tools import open_method_tools
@@ -29,18 +29,20 @@ async def open_mcp(
     results = RunResults(settings.inline_bytes, pictures)
     failures = Failures(mapping, redactor, settings.inline_bytes)
     tasks = RunTasks(services, results, failures)
-    subscriptions = Subscriptions(services, session, peer, tasks.detailed)
+    announcements = Announcements(session, peer)
     completions = Completions(services)
     runs = RunCalls(services, results, peer)
-    run_tools = BuiltinTools(services, runs, results)
     plugged = services.plugins.features()
+    for family in plugged:
+        family.announce = announcements.announce
     theirs = [tool["name"] for family in plugged for tool in await listed(family.tools)]
-    method_tools = open_method_tools(services, runs.run_method, [*(tool.name for tool in TOOLS), *theirs])
-    method_tools.index.changed = subscriptions.announce_methods
-    run_tools.method_tools = method_tools
-    subscriptions.watch = method_tools.index.current
+    reserved = [*(tool.name for tool in TOOLS), *theirs]
+    method_tools = open_method_tools(services, runs.run_method, reserved, announcements.announce_methods)
+    subscriptions = Subscriptions(
+        services, peer, announcements, task_of=tasks.detailed, watch_methods=method_tools.index.current
+    )
     families = [
-        run_tools,
+        BuiltinTools(services, runs, results, method_tools),
         *plugged,
         # After the plugins: a name that is not known here makes it look at the disk.
         method_tools,
@@ -49,6 +51,4 @@ async def open_mcp(
         MethodResources(services, completions),
         RunResources(services, completions, pictures, services.state_dir / "artifacts"),
     ]
-    for family in families:
-        family.announce = subscriptions.announce
     return McpServer(Catalog(families), subscriptions, tasks, failures)

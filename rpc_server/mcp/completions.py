@@ -2,7 +2,7 @@
 
 from rpc_server.calls import runs
 from rpc_server.calls.services import Services
-from rpc_server.workspace.method_folders import MAX_TOML_BYTES
+from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, MAX_TOML_BYTES
 from schemas.foreign_toml import BadToml, parse_toml
 from schemas.params import MethodParams, RunsListParams
 from schemas.problem import ProblemError
@@ -31,13 +31,13 @@ class Completions:
             source = await self._services.workspace.method_source(MethodParams(method=method))
         except ProblemError:
             return []
-        texts = [text for path, text in (source.files or {}).items() if path.endswith(".mthds")]
+        texts = [text for path, text in (source.files or {}).items() if path.endswith(BUNDLE_SUFFIX)]
         names = _pipes_of([text for text in texts if isinstance(text, str)])
         return sorted(name for name in names if name.startswith(value))
 
     async def runs(self, value: str) -> list[str]:
         """The ids of the newest runs."""
-        page = await runs.list_runs(self._services, None, RunsListParams(limit=_MOST_RUNS))
+        page = await runs.list_runs(self._services, RunsListParams(limit=_MOST_RUNS))
         ids = [run["pipeline_run_id"] for run in page["runs"]]
         return [run_id for run_id in ids if run_id.startswith(value)]
 

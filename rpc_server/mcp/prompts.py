@@ -24,7 +24,7 @@ PROMPTS: dict[str, Json] = {
     "fix_method": {
         "name": "fix_method",
         "title": "Fix a method",
-        "description": "Check a method and mend every fault that is found.",
+        "description": "Check a method and fix every fault that is found.",
         "arguments": [_METHOD],
     },
     "write_method": {
@@ -47,7 +47,7 @@ _TEXTS = {
     "write_method": (
         "Write a new MTHDS method, a `.mthds` file, that does this: {purpose}\n"
         "Look at a method of the workspace first (`list_methods`, then its resource) to see how one is written. After "
-        'each draft call `validate`, and mend what it lists. At the end call `execute` with `run_mode` set to "dry", '
+        'each draft call `validate`, and fix what it lists. At the end call `execute` with `run_mode` set to "dry", '
         "and show me the inputs that it takes."
     ),
 }

@@ -190,9 +190,7 @@ class RunResources(Features):
     async def _result(self, record: Json) -> Json:
         if record["state"] != "COMPLETED":
             return {}
-        result: Json = await runs.result(
-            self._services, None, RunResultParams(run_id=record["pipeline_run_id"], wait_s=0)
-        )
+        result: Json = await runs.result(self._services, RunResultParams(run_id=record["pipeline_run_id"], wait_s=0))
         return result
 
     async def _in_thread(self, run: RunRecord, read: Callable[[RunRecord], T]) -> T:

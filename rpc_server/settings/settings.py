@@ -1,15 +1,16 @@
 """The settings: layered files and flags."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from orchestrators.engines.engine_settings import EngineSettings
 from rpc_server.settings.environment import Environment, read_environment, user_home
-from rpc_server.settings.layers import ConfigurationFault, Document, Key, Layer, merge, nearest, read_layer
+from rpc_server.settings.layers import ConfigurationFault, Document, Layer, merge, nearest, read_layer
 from rpc_server.settings.projects import Project, find_project
+from schemas.setting_bounds import Key, number_fault
 
 if TYPE_CHECKING:
     from rpc_server.wire.connection import Limits
@@ -67,21 +68,6 @@ class RunSettings:
     """[runs] of rpc.toml."""
 
     max_timeout_s: float
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """[engine] of rpc.toml. Durations in seconds."""
-
-    max_engines: int
-    max_lanes: int
-    allow_python: bool
-    cancel_grace_s: float
-    boot_timeout_s: float
-    unresponsive_s: float
-    verdict_timeout_s: float
-    max_dry_steps: int
-    max_memory_mb: int
 
 
 @dataclass(frozen=True)
@@ -179,8 +165,6 @@ def load_settings(flags: Flags, *, cwd: Path | None = None, environ: Mapping[str
     if not api.values["orchestration_mode"]:
         raise api.fault(("orchestration_mode",), "names no mode; give a token such as `direct`")
     _check_numbers(rpc)
-    if 0 < rpc.values["engine"]["max_memory_mb"] < _LEAST_MEMORY_MB:
-        raise rpc.fault(("engine", "max_memory_mb"), f"must be 0 or at least {_LEAST_MEMORY_MB}, which an engine needs")
     # Here, so that a command that only passes flags on need not load the server's parts.
     from rpc_server.wire.connection import Limits
 
@@ -285,10 +269,8 @@ def _rpc_flags(flags: Flags) -> list[Layer]:
 
 
 def _check_numbers(rpc: Document) -> None:
-    for key in rpc.origins:
-        value: Any = rpc.values[key[0]][key[1]]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        lowest_allowed = value >= 0 if key in _MAY_BE_ZERO else value > 0
-        if not lowest_allowed or not math.isfinite(value):
-            raise rpc.fault(key, f"must be {'zero or more' if key in _MAY_BE_ZERO else 'above zero'}, found {value}")
+    fault = number_fault(rpc.values, _MAY_BE_ZERO)
+    if fault is not None:
+        raise rpc.fault(*fault)
+    if 0 < rpc.values["engine"]["max_memory_mb"] < _LEAST_MEMORY_MB:
+        raise rpc.fault(("engine", "max_memory_mb"), f"must be 0 or at least {_LEAST_MEMORY_MB}, which an engine needs")

@@ -24,5 +24,5 @@ def _entries(folder: Path) -> Iterator[Path]:
     try:
         yield from folder.iterdir()
     except OSError:
-        # Not there, or not to be read: whatever needs it says so.
+        # Missing or unreadable: the code that needs it reports that.
         return

@@ -83,7 +83,7 @@ class LineWriter:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:
-                # Another process that shares the descriptor has told it not to wait.
+                # Another process that shares the descriptor has made it non-blocking.
                 select.select([], [self._fd], [])
             except OSError:
                 return False
@@ -100,7 +100,7 @@ class LineWriter:
 
 
 def text_stream(writer: LineWriter, fileno: int) -> TextIO:
-    """A text stream over `writer`: any text in UTF-8, line by line, whatever the locale.
+    """A text stream over `writer`: any text in UTF-8, line by line, in any locale.
 
     `fileno` is the descriptor it stands for. What is left at the end of the process is waited for as `drain` does.
     """

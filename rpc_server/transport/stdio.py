@@ -19,7 +19,7 @@ class ProtocolFds(NamedTuple):
 
 
 def take_protocol_fds() -> ProtocolFds:
-    """Move the protocol off descriptors 0 and 1; from here on 0 is empty and whatever writes to 1 reaches stderr.
+    """Move the protocol off descriptors 0 and 1; from here on 0 is empty and what is written to 1 reaches stderr.
 
     A descriptor that was closed when the process began reads as at its end, or swallows what is written.
     """
@@ -49,7 +49,7 @@ def _open_if_closed(fd: int, null: int) -> None:
 
 
 def renew_standard_streams() -> None:
-    """Let a print of any text reach stderr, line by line, whatever the locale; no print waits or fails."""
+    """Let a print of any text reach stderr, line by line, in any locale; no print waits or fails."""
     writer = LineWriter(2)
     sys.stdout = text_stream(writer, 1)
     sys.stderr = text_stream(writer, 2)

@@ -60,7 +60,7 @@ class OutputStream:
         self._filled = asyncio.Event()
         self._moved = asyncio.Event()
         self.gone = anyio.Event()
-        """Set once nobody reads any more, or nothing can be written."""
+        """Set once the reader is gone, or nothing can be written."""
         self.has_failed = False
         """True where writing failed for another reason than a reader that is gone."""
 
@@ -277,7 +277,7 @@ class _NonBlocking(_Descriptor):
 
 
 class _Socket(_NonBlocking):
-    """A socket, which is told per call not to block."""
+    """A socket: each call asks it not to block."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)

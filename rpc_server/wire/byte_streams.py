@@ -1,4 +1,4 @@
-"""The two streams of bytes that a connection is served on, whatever carries them."""
+"""The two streams of bytes that a connection is served on."""
 
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol

@@ -1,6 +1,6 @@
 """One peer: its read loop, what it has in flight, its answers.
 
-Whatever arrives, the connection lives on, and each request is answered exactly once: a method that waits runs in a
+No message ends the connection, and each request is answered exactly once: a method that waits runs in a
 task of its own, any other is answered on the spot. Nothing here blocks; a peer that does not read is not read from.
 """
 
@@ -38,21 +38,15 @@ RefuseBatch = Callable[[list[Any]], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one peer may ask of the server."""
+    """What one peer may ask of the server: [limits] of rpc.toml, where each is explained."""
 
-    max_message_bytes: int = 32 * 1024 * 1024
-    max_json_depth: int = 128
-    max_in_flight: int = 1024
-    """Calls running at once; one more is refused as `runtime.unavailable`."""
-    max_batch: int = 1000
-    """Calls in one batch."""
-    max_queued_bytes: int = 4 * 1024 * 1024
-    """Answers waiting for a peer that does not read; above it nothing more is read from that peer, and its progress
-    notifications are dropped."""
-    drain_s: float = 300.0
-    """Seconds that calls may go on after the peer closed its side."""
-    stop_grace_s: float = 2.0
-    """Seconds that cancelled calls get to end, and as many that the last answers get to be read."""
+    max_message_bytes: int
+    max_json_depth: int
+    max_in_flight: int
+    max_batch: int
+    max_queued_bytes: int
+    drain_s: float
+    stop_grace_s: float
 
 
 async def serve_connection(
@@ -128,7 +122,7 @@ class _Connection:
                         return
 
     async def _drain(self) -> None:
-        """Let the calls of a peer that has closed its side go on for a while."""
+        """Give the calls of a peer that has closed its side some time to end."""
         for call in self._in_flight.calls():
             if call.closing_result is not None:
                 call.cancel(errors.stopping())

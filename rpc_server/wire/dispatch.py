@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 """A JSON-RPC response object."""
 
 
-def _tell_nobody(method: str, params: dict[str, Any]) -> None:
+def _discard(method: str, params: dict[str, Any]) -> None:
     pass
 
 
@@ -39,7 +39,7 @@ class Call:
     in_batch: bool = False
     progress: Report | None = None
     """Tells the caller how far it is; does not block. None unless `params._meta.progressToken` was given."""
-    notify: Callable[[str, dict[str, Any]], None] = _tell_nobody
+    notify: Callable[[str, dict[str, Any]], None] = _discard
     """Sends a notification, its method and params, before the answer; does not block, and drops what is not read."""
     cancel_error: RpcError | None = None
     """What a call that was cancelled is answered with."""
@@ -55,7 +55,7 @@ class Call:
         return self.cancel_error is not None and self.cancel_error["code"] == errors.CANCELLED
 
     def cancel(self, error: RpcError, *, silently: bool = False) -> None:
-        """Cancel the handler; the answer is `error`, or none at all, whatever the handler still does."""
+        """Cancel the handler; the answer is `error`, or none at all, even if the handler still returns."""
         self.is_silenced = self.is_silenced or silently
         if self.cancel_error is None:
             self.cancel_error = error
@@ -95,7 +95,7 @@ class Method(Protocol):
 
 
 ToError = Callable[[BaseException], RpcError]
-"""Makes the error of an answer from whatever a method raised. Never raises."""
+"""Makes the error of an answer from an exception of a method. Never raises."""
 
 
 class Dispatcher:
@@ -155,7 +155,7 @@ class Dispatcher:
         def method(served: Call, /, *args: Any, **kwargs: Any) -> Any:
             try:
                 return success(found.handler(served, found.bind(args, kwargs)))
-            except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
+            except Exception as error:  # noqa: BLE001 - each exception becomes the answer
                 return failure(self._to_error(error))
 
         return method
@@ -176,9 +176,9 @@ class Dispatcher:
             task = asyncio.current_task()
             if served.cancel_error is not None or (task is not None and task.cancelling()):
                 raise
-            # Nobody cancelled this call: its handler awaited something that was.
+            # This call was not cancelled: its handler awaited something that was.
             return failure(self._to_error(error))
-        except Exception as error:  # noqa: BLE001 - whatever a method raises becomes its answer
+        except Exception as error:  # noqa: BLE001 - each exception becomes the answer
             return failure(self._to_error(error))
 
 

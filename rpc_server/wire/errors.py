@@ -27,7 +27,7 @@ RpcError = dict[str, Any]
 
 
 def unexpected(error: BaseException) -> RpcError:
-    """A failure nobody foresaw: the traceback goes to the log, its reference to the caller."""
+    """An unforeseen failure: the traceback goes to the log, its reference to the caller."""
     reference = os.urandom(6).hex()
     logger.error("Unexpected failure, reference %s", reference, exc_info=error)
     return rpc_error(

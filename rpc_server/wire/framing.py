@@ -1,6 +1,6 @@
 """Bytes to messages and back, without I/O: one message per line, or `Content-Length` headers.
 
-Which of the two a peer speaks is told from its first byte that is not blank, and it is answered in kind.
+The first byte that is not blank shows which of the two a peer uses; it is answered in the same.
 """
 
 import re
@@ -20,7 +20,7 @@ _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([^\s;\"]+)", re.IGNORECASE)
 
 
 class Framing(Enum):
-    """How messages are told apart on a stream."""
+    """How messages are separated on a stream."""
 
     LINES = "lines"
     HEADERS = "headers"
@@ -36,7 +36,7 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FramingFault:
-    """Stands where a message should have been; the stream goes on behind it."""
+    """Stands where a message should have been; the stream continues behind it."""
 
     kind: FaultKind
     detail: str

@@ -14,7 +14,7 @@ Deliver = Callable[[Answer | None], None]
 class InFlight:
     """Calls by their id. An id's type counts: `1` and `"1"` are two ids, `1` and `1.0` are one number.
 
-    Calls whose id is null cannot be told apart, so none of them is ever found by its id.
+    Calls whose id is null cannot be distinguished, so none of them is ever found by its id.
     """
 
     def __init__(self, limit: int) -> None:

@@ -33,7 +33,7 @@ class BeyondLimits(JsonFault):
 def parse(body: bytes, max_depth: int) -> Any:
     """The value of a UTF-8 text. Of two members with one name the last counts. Raises JsonFault.
 
-    Takes time in proportion to the text, whatever it holds.
+    Takes time in proportion to the length of any text.
     """
     body = body.removeprefix(BOM)
     # No brackets beyond the limit cost nothing.

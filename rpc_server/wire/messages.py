@@ -27,7 +27,7 @@ class Request:
 
 
 class NotARequest(ValueError):
-    """Why a value is no request, as a sentence; `id` is the request's own where it can be told, else None."""
+    """Why a value is no request, as a sentence; `id` is the request's own where it can be read, else None."""
 
     def __init__(self, detail: str, id_: JsonId = None) -> None:
         super().__init__(detail)
@@ -38,7 +38,7 @@ class NotARequest(ValueError):
 def read_request(value: Any) -> Request | None:
     """The request in `value`; None for what is not answered. Raises NotARequest.
 
-    Not answered are a response, since the server asks nothing, and a notification, whatever is wrong with it.
+    Not answered are a response, since the server asks nothing, and a notification, even a faulty one.
     """
     if not isinstance(value, dict):
         raise NotARequest("A message must be an object.")
@@ -82,7 +82,7 @@ def _scalar(text: bytes) -> JsonId:
 
 
 def progress_token(params: Any) -> str | int | None:
-    """What a caller wants to be told its progress under: `_meta.progressToken`, a string or an integer, where given."""
+    """The token for progress notifications: `_meta.progressToken`, a string or an integer, where given."""
     meta = params.get("_meta") if isinstance(params, dict) else None
     token = meta.get("progressToken") if isinstance(meta, dict) else None
     return token if isinstance(token, str | int) and not isinstance(token, bool) else None

@@ -55,7 +55,7 @@ def _carries_a_file(envelope: Mapping[str, Any]) -> bool:
 
 
 def document_of(filename: str, data: bytes, mime_type: str | None = None) -> dict[str, str]:
-    """A file in the shape that Pipelex's Document and Image share; the type is told from the name unless given."""
+    """A file in the shape that Pipelex's Document and Image share; the type is guessed from the name unless given."""
     mime_type = mime_type or _mime_type(filename)
     encoded = base64.b64encode(data).decode("ascii")
     return {"url": f"data:{mime_type};base64,{encoded}", "filename": filename, "mime_type": mime_type}

@@ -1,4 +1,4 @@
-"""Names of files as they can be told: a file system lets a name hold what no text may."""
+"""Names of files as text: a file system allows bytes in a name that no text may hold."""
 
 import unicodedata
 
@@ -7,8 +7,8 @@ def shown(path: str) -> str:
     """The path in printable UTF-8: bytes that are no UTF-8 and control characters are escapes, as in `a\\xff`."""
     if why_odd(path) is None:
         return path
-    told = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(repr(one)[1:-1] if _is_control(one) else one for one in told)
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(repr(one)[1:-1] if _is_control(one) else one for one in text)
 
 
 def why_odd(path: str) -> str | None:

@@ -47,7 +47,7 @@ class ScanBounds:
 class Stamp:
     """The state of a method's files as their metadata tells it: it differs where any of them changed.
 
-    What is not `settled` changed a moment ago, and may change again without being told from this.
+    What is not `settled` changed a moment ago, and may change again without a visible difference.
     """
 
     files: tuple[tuple[str, FileState], ...]
@@ -219,9 +219,9 @@ def _stamps(top: _Folder, methods: dict[str, MethodEntry]) -> dict[str, Stamp]:
     stamps: dict[str, Stamp] = {}
     for folder in top.tree():
         if folder.path in wanted:
-            told = [below.stamp(below.names, now) for below in folder.tree()]
-            states = tuple(state for states, _ in told for state in states)
-            stamps[wanted[folder.path]] = Stamp(states, settled=all(settled for _, settled in told))
+            found = [below.stamp(below.names, now) for below in folder.tree()]
+            states = tuple(state for states, _ in found for state in states)
+            stamps[wanted[folder.path]] = Stamp(states, settled=all(settled for _, settled in found))
         for path in folder.bundles:
             if path in wanted:
                 states_of_one, settled = folder.stamp([path.rsplit("/", 1)[-1]], now)
@@ -230,7 +230,7 @@ def _stamps(top: _Folder, methods: dict[str, MethodEntry]) -> dict[str, Stamp]:
 
 
 def _nameable(entry: MethodEntry) -> MethodEntry:
-    """The entry as it can be told; one that no caller can name has that as its problem."""
+    """The entry as text; a name that no caller can write is its problem."""
     why = why_odd(entry.path)
     if why is None:
         return entry

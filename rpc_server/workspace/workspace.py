@@ -14,7 +14,7 @@ from rpc_server.workspace.dependencies import Store, addresses_in, find_packages
 from rpc_server.workspace.file_threads import in_thread, too_slow
 from rpc_server.workspace.held_folder import OutOfTime
 from rpc_server.workspace.input_files import holds_file, inlined
-from rpc_server.workspace.method_folders import TreeBounds, file_entry
+from rpc_server.workspace.method_folders import BUNDLE_SUFFIX, TreeBounds, file_entry
 from rpc_server.workspace.paths import FileReader, Root
 from rpc_server.workspace.scan import Scan, ScanBounds, ScanMemory, scan_methods
 from schemas.method_source import Base64File, FileEntry, Files, MethodSource
@@ -190,7 +190,7 @@ def _entry(entry: FileParam, place: str, read: _Read) -> FileEntry:
 
 def _missing_packages(source: MethodSource) -> set[str]:
     """The addresses a method calls whose packages did not come with it."""
-    bundles = [text for path, text in (source.files or {}).items() if path.endswith(".mthds")]
+    bundles = [text for path, text in (source.files or {}).items() if path.endswith(BUNDLE_SUFFIX)]
     called = addresses_in([text for text in [*bundles, *(source.mthds_contents or [])] if isinstance(text, str)])
     held = {address.casefold() for address in source.dependencies}
     return {address for address in called if address.casefold() not in held}

@@ -11,7 +11,7 @@ import anyio
 import jsonschema
 import pytest
 
-from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool
 from orchestrators.plugins.mcp_features import Exchange
 from rpc_server.mcp.tools.arguments import example_of
 from rpc_server.mcp.tools.method_index import IndexLimits, MethodIndex, signatures_of
@@ -30,6 +30,7 @@ from schemas.runs import RunEvent, RunRequest, RunResult
 from tests.contract.test_inputs_template import EVERY_KIND
 from tests.support.bundles import GREETING, SEQUENCE
 from tests.support.corpus import ROOT as CORPUS
+from tests.support.defaults import pool_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +53,7 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HOME", str(home))
         environment.setenv("PIPELEX_HOME", str(home / ".pipelex"))
-        async with EnginePool.open(PoolSettings(state_dir=home / "state", max_engines=1, allow_python=True)) as opened:
+        async with EnginePool.open(pool_settings(home / "state", max_engines=1, allow_python=True)) as opened:
             yield opened
 
 
@@ -224,7 +225,7 @@ async def test_python_that_is_not_allowed_leaves_its_method_out(settings: Settin
     installed(settings, EXAMPLES / "bank_statement")
     workspace = Workspace.of(settings)
     async with (
-        EnginePool.open(PoolSettings(state_dir=tmp_path / "state")) as strict,
+        EnginePool.open(pool_settings(tmp_path / "state")) as strict,
         anyio.create_task_group() as tasks,
     ):
         index = MethodIndex(

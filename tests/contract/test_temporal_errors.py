@@ -23,7 +23,7 @@ from temporalio.service import RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
-from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool
 from orchestrators.plugins.discovery import load_plugins
 from orchestrators.plugins.registries import Plugins
 from orchestrators.temporal import completion_waits
@@ -41,6 +41,7 @@ from schemas.problem import NextStep, Problem
 from schemas.runs import RunQuery, RunRecord, RunRequest, RunState
 from schemas.validation import ValidateRequest
 from tests.support.bundles import GREETING
+from tests.support.defaults import pool_settings
 from tests.support.docs import codes, page, rows, section
 from tests.support.grpc_refusals import refusing_server
 from tests.support.ledgers import (
@@ -170,7 +171,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) ->
     folder = tmp_path_factory.mktemp("scene")
     async with AsyncExitStack() as stack:
         server = stack.enter_context(temporal_server(folder))
-        pool = await stack.enter_async_context(EnginePool.open(PoolSettings(state_dir=folder / "state")))
+        pool = await stack.enter_async_context(EnginePool.open(pool_settings(folder / "state")))
         # By this identity it counts as one that takes our runs up, which it does in its own way.
         client = await Client.connect(server.address, runtime=RUNTIME, identity=f"foreign {RUNS}")
         await stack.enter_async_context(

@@ -17,14 +17,15 @@ from rpc_server.calls.errors import to_rpc_error
 from rpc_server.redaction import Redactor
 from rpc_server.transport.stdio import ProtocolFds
 from rpc_server.transport.streams import open_streams
-from rpc_server.wire.connection import Limits, serve_connection
+from rpc_server.wire.connection import serve_connection
 from rpc_server.wire.dispatch import Dispatcher
 from rpc_server.wire.framing import Framing, frame
 from tests.support.client import RpcClient
+from tests.support.defaults import limits
 from tests.support.server import Events, specs
 from tests.support.wire_server import wire_server
 
-LIMITS = Limits(
+LIMITS = limits(
     drain_s=0.0, stop_grace_s=0.0, max_batch=5, max_in_flight=3, max_json_depth=20, max_message_bytes=10_000
 )
 

@@ -15,12 +15,13 @@ import anyio
 import psutil
 import pytest
 
-from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool
 from schemas.method_source import MethodSource
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunRequest, RunResult
 from schemas.validation import ValidateRequest
 from tests.support.bundles import GREETING, nested, python_method
+from tests.support.defaults import pool_settings
 from tests.support.live import ASK, KEY
 from tests.support.model_stub import ModelStub, model_stub, write_backend
 from tests.support.processes import children_with
@@ -126,9 +127,7 @@ async def wait_until_ended(pid: int) -> None:
 async def test_a_verdict_that_does_not_stop_costs_no_run_beside_it_and_its_engine_ends_after_them(
     tmp_path: Path, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = PoolSettings(
-        state_dir=tmp_path, max_engines=1, cancel_grace_s=0.2, verdict_timeout_s=4, max_dry_steps=ENDLESS
-    )
+    settings = pool_settings(tmp_path, max_engines=1, cancel_grace_s=0.2, verdict_timeout_s=4, max_dry_steps=ENDLESS)
     async with EnginePool.open(settings) as pool, two_neighbours(pool, gate) as neighbours:
         (old,) = engine_pids()
 
@@ -171,7 +170,7 @@ output = "Text"
 template = "{{ word }}"
 """
     run = request(MethodSource(mthds_contents=[batch]), inputs={"words": ["x"] * 200}, run_mode="dry")
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, max_engines=1, max_dry_steps=100)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, max_engines=1, max_dry_steps=100)) as pool:
         problems = [
             await problem_of(pool.execute(run, None)),
             await problem_of(pool.validate(verdict_on(nested(20)))),
@@ -187,7 +186,7 @@ template = "{{ word }}"
 
 
 async def test_a_job_that_is_cancelled_as_soon_as_it_is_sent_costs_nothing(tmp_path: Path, gate: Gate) -> None:
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, max_engines=1, cancel_grace_s=60)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, max_engines=1, cancel_grace_s=60)) as pool:
         await greet(pool)
         pids = engine_pids()
 
@@ -206,7 +205,7 @@ async def test_an_engine_that_is_stopped_ends_no_deadline_gets_nothing_new_and_i
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrators.engines.engine_process.BEAT_S", 0.1)
-    settings = PoolSettings(state_dir=tmp_path, max_engines=1, cancel_grace_s=600, unresponsive_s=10**6)
+    settings = pool_settings(tmp_path, max_engines=1, cancel_grace_s=600, unresponsive_s=10**6)
     async with EnginePool.open(settings) as pool, two_neighbours(pool, gate) as neighbours:
         (stopped,) = engine_pids()
         os.kill(stopped, signal.SIGSTOP)
@@ -247,7 +246,7 @@ async def test_an_engine_that_stands_still_with_a_job_that_did_not_stop_is_ended
         problem = await problem_of(pool.execute(request(method, inputs={"word": "wait"}), None))
         problems.append(f"{problem.code}: {problem.detail}")
 
-    settings = PoolSettings(state_dir=tmp_path, allow_python=True, cancel_grace_s=0.2)
+    settings = pool_settings(tmp_path, allow_python=True, cancel_grace_s=0.2)
     async with EnginePool.open(settings) as pool, anyio.create_task_group() as tasks:
         tasks.start_soon(wait, pool)
         with anyio.CancelScope() as scope:
@@ -266,7 +265,7 @@ async def test_an_engine_that_is_stopped_for_a_while_goes_on(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrators.engines.engine_process.BEAT_S", 0.1)
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, max_engines=1)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, max_engines=1)) as pool:
         async with two_neighbours(pool, gate) as neighbours:
             (stopped,) = engine_pids()
             os.kill(stopped, signal.SIGSTOP)
@@ -305,7 +304,7 @@ async def test_whatever_an_engine_sends_costs_that_engine_alone(
     tmp_path: Path, gate: Gate, sent: str, outcome: str
 ) -> None:
     run = request(python_method(HOSTILE.format(sent=sent)))
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, allow_python=True)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, allow_python=True)) as pool:
         try:
             told = (await pool.execute(run, lambda event: None)).output["text"]
         except ProblemError as error:
@@ -323,7 +322,7 @@ async def test_an_engine_with_more_memory_than_it_may_have_is_ended_with_that_re
     tmp_path: Path, gate: Gate
 ) -> None:
     greedy = python_method("    kept = b'x' * 3_000_000_000\n    import time\n    time.sleep(600)")
-    settings = PoolSettings(state_dir=tmp_path, allow_python=True, max_memory_mb=1000)
+    settings = pool_settings(tmp_path, allow_python=True, max_memory_mb=1000)
     async with EnginePool.open(settings) as pool:
         problem = await problem_of(pool.execute(request(greedy), None))
         greeted = await greet(pool)
@@ -338,7 +337,7 @@ async def test_what_a_method_raises_is_its_own_failure(tmp_path: Path, gate: Gat
         "    import asyncio, builtins\n    raise {**vars(builtins), **vars(asyncio)}[word]", is_async=True
     )
     raised = ["CancelledError", "KeyboardInterrupt", "GeneratorExit", "SystemExit"]
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, allow_python=True)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, allow_python=True)) as pool:
         problems = [await problem_of(pool.execute(request(method, inputs={"word": name}), None)) for name in raised]
         pids = engine_pids()
 
@@ -352,14 +351,14 @@ async def test_output_that_cannot_be_reported_stops_no_method_that_prints(tmp_pa
         raise BrokenPipeError
 
     method = python_method("    for _ in range(500):\n        print('y' * 1000)\n" + SAY)
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, allow_python=True, report=report)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, allow_python=True, report=report)) as pool:
         result = await pool.execute(request(method), None)
 
     assert result.output == {"text": "x"}
 
 
 async def test_a_pool_forgets_the_lanes_that_have_no_engine(tmp_path: Path, gate: Gate) -> None:
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path, max_lanes=1, allow_python=True)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path, max_lanes=1, allow_python=True)) as pool:
         for module in ("one", "two"):
             await pool.execute(request(python_method("    return TextContent(text=word)", module=module)), None)
         with anyio.fail_after(30):
@@ -372,7 +371,7 @@ async def test_a_pool_forgets_the_lanes_that_have_no_engine(tmp_path: Path, gate
 async def test_a_machine_that_can_start_no_engine_says_so_and_the_pool_goes_on(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path)) as pool:
         with monkeypatch.context() as broken:
             broken.setattr("sys.executable", str(tmp_path / "no such interpreter"))
             problem = await problem_of(greet(pool))

@@ -13,11 +13,12 @@ import anyio
 import psutil
 import pytest
 
-from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunRequest
 from tests.support.bundles import GREETING, SEQUENCE, python_method
+from tests.support.defaults import pool_settings
 from tests.support.processes import children_with
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,7 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 @pytest.fixture
 async def pool(tmp_path: Path) -> AsyncIterator[EnginePool]:
-    settings = PoolSettings(state_dir=tmp_path, max_engines=1, allow_python=True, cancel_grace_s=0.5)
+    settings = pool_settings(tmp_path, max_engines=1, allow_python=True, cancel_grace_s=0.5)
     async with EnginePool.open(settings) as opened:
         yield opened
 
@@ -154,7 +155,7 @@ async def test_two_python_methods_run_side_by_side_each_in_an_engine_of_its_own(
 
 
 async def test_python_is_refused_where_it_is_not_allowed(tmp_path: Path) -> None:
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path)) as pool:
         code = await problem_of_run(pool, request(python_method("    return None"), {"word": "x"}))
 
     assert code == "pipelex.deployment.custom_code_requires_sandbox"
@@ -181,7 +182,7 @@ async def test_the_engine_that_waits_for_work_takes_a_method_with_python_and_the
 
 
 async def test_a_run_that_comes_while_the_pool_ends_is_lost_and_the_pool_ends(tmp_path: Path) -> None:
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path)) as pool:
+    async with EnginePool.open(pool_settings(tmp_path)) as pool:
         pool.prestart()
         while not engine_pids():
             await anyio.sleep(0.01)
@@ -232,16 +233,17 @@ def owner(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     script = f"""
 import asyncio, os, time
 from pathlib import Path
-from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool
 from schemas.runs import RunRequest
 from tests.support.bundles import python_method
+from tests.support.defaults import pool_settings
 
 async def main():
     body = "    import os, subprocess\\n    child = subprocess.Popen(['sleep', '600'])\\n"
     body += "    open({str(tmp_path / "pids")!r} + '.new', 'w').write(f'{{os.getpid()}} {{child.pid}}')\\n"
     body += "    os.rename({str(tmp_path / "pids")!r} + '.new', {str(tmp_path / "pids")!r})\\n"
     body += "    while True:\\n        pass"
-    async with EnginePool.open(PoolSettings(state_dir=Path({str(tmp_path)!r}), allow_python=True)) as pool:
+    async with EnginePool.open(pool_settings(Path({str(tmp_path)!r}), allow_python=True)) as pool:
         await pool.execute(RunRequest(run_id="r", method=python_method(body), orchestration_mode="direct",
                            inputs={{"word": "x"}}, created_at=time.time()), None)
 

@@ -25,6 +25,7 @@ from orchestrators.temporal.orchestrator import TemporalOrchestrator
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent, RunQuery, RunRecord, RunRequest
+from tests.support import defaults
 from tests.support.bundles import python_method
 from tests.support.cli import COMMAND
 from tests.support.mthds_server import isolated_env
@@ -294,8 +295,8 @@ def plugin_context(
 
 def pool_settings(folder: Path) -> PoolSettings:
     """Engines of a test: one at a time, and Python allowed."""
-    return PoolSettings(
-        state_dir=folder / "state" / "mthds-rpc",
+    return defaults.pool_settings(
+        folder / "state" / "mthds-rpc",
         max_engines=1,
         allow_python=True,
         cancel_grace_s=0.5,

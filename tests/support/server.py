@@ -2,6 +2,7 @@
 
 from rpc_server.calls.errors import to_rpc_error
 from rpc_server.transport.stdio import take_protocol_fds
+from tests.support import defaults
 
 if __name__ == "__main__":
     FDS = take_protocol_fds()
@@ -177,7 +178,7 @@ def limits_of(arguments: list[str]) -> Limits:
     """The limits given as `name=value`."""
     kinds: dict[str, Any] = {field.name: field.type for field in fields(Limits)}
     given = dict(argument.split("=", 1) for argument in arguments)
-    return Limits(**{name: kinds[name](value) for name, value in given.items()})
+    return defaults.limits(**{name: kinds[name](value) for name, value in given.items()})
 
 
 async def main(arguments: list[str]) -> int:

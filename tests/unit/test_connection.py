@@ -15,10 +15,11 @@ from rpc_server.calls.errors import to_rpc_error
 from rpc_server.redaction import Redactor
 from rpc_server.transport.stdio import ProtocolFds
 from rpc_server.transport.streams import open_streams
-from rpc_server.wire.connection import Limits, serve_connection
+from rpc_server.wire.connection import serve_connection
 from rpc_server.wire.dispatch import Call, Dispatcher
 from schemas.params import WireParams
 from schemas.problem import problem_error
+from tests.support import defaults
 
 pytestmark = pytest.mark.anyio
 
@@ -152,7 +153,7 @@ async def connected(world: World, environ: dict[str, str] | None = None, **limit
     fds = ProtocolFds(os.dup(ours.fileno()), ours.detach())
     reader, writer = await asyncio.open_connection(sock=theirs, limit=2**26)
     peer = Peer(reader, writer, anyio.Event())
-    chosen = Limits(**{"stop_grace_s": 30.0, **limits})
+    chosen = defaults.limits(**{"stop_grace_s": 30.0, **limits})
 
     async def serve() -> None:
         async with open_streams(fds, chosen.max_queued_bytes) as streams:

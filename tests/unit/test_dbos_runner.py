@@ -13,17 +13,18 @@ from orchestrators.dbos import reading, transitions
 from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.database import Database
 from orchestrators.dbos.running import Runner
-from orchestrators.engines.pool import EnginePool, PoolSettings
+from orchestrators.engines.pool import EnginePool
 from schemas.canonical import request_digest
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest, RunState
+from tests.support.defaults import pool_settings
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def pool(tmp_path: Path) -> AsyncIterator[EnginePool]:
-    async with EnginePool.open(PoolSettings(state_dir=tmp_path)) as opened:
+    async with EnginePool.open(pool_settings(tmp_path)) as opened:
         yield opened
 
 

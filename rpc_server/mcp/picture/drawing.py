@@ -83,7 +83,7 @@ def picture_of(
     }
     if drawing.detail:
         picture["detail"] = drawing.detail
-    # Ids are told apart to the last character, so nothing is cut here.
+    # Ids may differ in the last character alone, so nothing is cut here.
     return dict(fit(picture, None))
 
 

@@ -43,7 +43,7 @@ class RunPictures:
             return None
 
     async def of_run(self, record: Json, graph: Json | None = None) -> Json:
-        """The picture of a run. `graph` is its own, where it has been told."""
+        """The picture of a run. `graph` is its own, where it is known."""
         run_id = record["pipeline_run_id"]
         return picture_of(
             graph or await self._graph(record),
@@ -68,7 +68,7 @@ class RunPictures:
 
     async def _record(self, answer: Json) -> Json:
         ref = RunRef(run_id=answer["pipeline_run_id"])
-        record: Json = await runs.get(self._services, None, ref)
+        record: Json = await runs.get(self._services, ref)
         return record
 
     async def _graph(self, record: Json) -> Json | None:

@@ -35,7 +35,7 @@ class Catalog:
         return list(found.values())
 
     async def call_tool(self, name: str, arguments: Json, exchange: Exchange) -> Json | None:
-        """The result; None where nobody has the tool."""
+        """The result; None where no family has the tool."""
         for family in self._families:
             result = await family.call_tool(name, arguments, exchange)
             if result is not None:
@@ -49,7 +49,7 @@ class Catalog:
         return [template for family in self._families for template in await listed(family.resource_templates)]
 
     async def read_resource(self, uri: str) -> list[Json] | None:
-        """The contents; None where nobody has the resource."""
+        """The contents; None where no family has the resource."""
         for family in self._families:
             contents = await family.read_resource(uri)
             if contents is not None:
@@ -60,7 +60,7 @@ class Catalog:
         return [prompt for family in self._families for prompt in await listed(family.prompts)]
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> Json | None:
-        """The prompt; None where nobody has it."""
+        """The prompt; None where no family has it."""
         for family in self._families:
             prompt = await family.get_prompt(name, arguments)
             if prompt is not None:

@@ -24,7 +24,7 @@ from rpc_server.mcp.protocol.caller import (
     no_version,
 )
 from rpc_server.mcp.protocol.params import optional_object, required_text
-from rpc_server.mcp.protocol.revisions import BATCHES, LATEST_LEGACY, MODERN
+from rpc_server.mcp.protocol.revisions import BATCHES, LATEST_LEGACY, MODERN, V2024_11_05
 from rpc_server.redaction import Redactor
 from rpc_server.wire.dispatch import Call, Handler
 from rpc_server.wire.errors import INVALID_REQUEST, METHOD_NOT_FOUND
@@ -63,8 +63,8 @@ class _Offer:
         return self.legacy_since is not None and caller.version >= self.legacy_since
 
 
-_BOTH = _Offer("2024-11-05", True)
-_LEGACY = _Offer("2024-11-05", False)
+_BOTH = _Offer(V2024_11_05, True)
+_LEGACY = _Offer(V2024_11_05, False)
 _LEGACY_TASKS = _Offer(LATEST_LEGACY, False)
 _TASKS = _Offer(LATEST_LEGACY, True)
 _MODERN = _Offer(None, True)

@@ -10,6 +10,9 @@ from rpc_server.mcp.protocol.revisions import (
     SERVER_INFO,
     TASKS_EXTENSION,
     UI_EXTENSION,
+    V2025_03_26,
+    V2025_06_18,
+    V2025_11_25,
 )
 
 INSTRUCTIONS = (
@@ -41,12 +44,12 @@ def initialize_result(version: str) -> dict[str, Any]:
         "prompts": {"listChanged": True},
         "logging": {},
     }
-    if version >= "2025-03-26":
+    if version >= V2025_03_26:
         capabilities["completions"] = {}
-    if version >= "2025-11-25":
+    if version >= V2025_11_25:
         capabilities["tasks"] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
         capabilities["extensions"] = {UI_EXTENSION: {}}
-    server = _SERVER if version >= "2025-06-18" else RESULT_META[SERVER_INFO]
+    server = _SERVER if version >= V2025_06_18 else RESULT_META[SERVER_INFO]
     return {
         "protocolVersion": version,
         "capabilities": capabilities,

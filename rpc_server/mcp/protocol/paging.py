@@ -11,7 +11,7 @@ _MARK = "after-"
 
 
 def page(items: Sequence[Any], params: Mapping[str, Any], size: int, member: str) -> dict[str, Any]:
-    """The page that `params.cursor` asks for, under `member`. Raises `McpFault` for a cursor that is none of ours."""
+    """The page that `params.cursor` asks for, under `member`. Raises `McpFault` for an unknown cursor."""
     start = _start(optional_text(params, "cursor"), len(items))
     found: dict[str, Any] = {member: list(items[start : start + size])}
     if start + size < len(items):

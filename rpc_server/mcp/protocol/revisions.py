@@ -1,12 +1,15 @@
 """The supported revisions of MCP, and the names that the specification gives things."""
 
-LEGACY = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+V2024_11_05, V2025_03_26, V2025_06_18, V2025_11_25 = "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"
+V2026_07_28 = "2026-07-28"
+
+LEGACY = (V2024_11_05, V2025_03_26, V2025_06_18, V2025_11_25)
 """Agreed on by `initialize`, oldest first."""
 LATEST_LEGACY = LEGACY[-1]
-MODERN = ("2026-07-28",)
+MODERN = (V2026_07_28,)
 """Named by each request on its own."""
 
-BATCHES = ("2024-11-05", "2025-03-26")
+BATCHES = (V2024_11_05, V2025_03_26)
 """Where an array of messages may be sent (2025-03-26, "Batching"; later revisions removed it)."""
 
 PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"

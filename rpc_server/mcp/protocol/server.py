@@ -92,7 +92,7 @@ class McpServer:
             result = await self._catalog.call_tool(name, _arguments(params), exchange)
         except McpFault:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises becomes its result
+        except Exception as error:  # noqa: BLE001 - each exception becomes the tool's result
             return self._failures.result(error, caller)
         if result is None:
             raise McpFault(INVALID_PARAMS, f"Unknown tool: {shortened(name)}")

@@ -1,6 +1,6 @@
 """Telling a peer what changes: lists, resources, tasks.
 
-A legacy client is told of every list and of the resources it subscribed to; a modern one of what it listens for, each
+A legacy client hears of every list and of the resources it subscribed to; a modern one of what it listens for, each
 notification marked with the request that asked (2026-07-28, "Subscriptions").
 """
 
@@ -53,27 +53,20 @@ class _Listener:
         self.call.notify(method, {**params, "_meta": {SUBSCRIPTION_ID: self.call.id}})
 
 
-class Subscriptions:
-    """Who wants to be told of what."""
+class Announcements:
+    """Tells the clients which lists have changed."""
 
-    watch: Callable[[float], Awaitable[object]]
-    """Has changes of the methods noticed from now on, after at most so many seconds; set by who opens their index."""
-
-    def __init__(self, services: Services, session: Session, peer: Peer, task_of: Callable[[str], Any]) -> None:
-        """`task_of` gives a run's task in full, `DetailedTask` of the extension."""
-        self._services = services
+    def __init__(self, session: Session, peer: Peer) -> None:
         self._session = session
         self._peer = peer
-        self._task_of = task_of
-        self._listeners: list[_Listener] = []
-        self._subscribed: dict[str, anyio.CancelScope] = {}
+        self.listeners: list[_Listener] = []
 
     def announce(self, kind: Kind) -> None:
         """Say that a list has changed."""
         method = f"notifications/{kind}/list_changed"
         if self._session.version is not None:
             self._peer.notify(method)
-        for listener in list(self._listeners):
+        for listener in list(self.listeners):
             if kind in listener.lists:
                 listener.notify(method, {})
 
@@ -81,6 +74,29 @@ class Subscriptions:
         """Say that the methods of the workspace, and so their tools and sources, have changed."""
         self.announce("tools")
         self.announce("resources")
+
+
+class Subscriptions:
+    """Which clients follow which resources, tasks and lists."""
+
+    def __init__(
+        self,
+        services: Services,
+        peer: Peer,
+        announcements: Announcements,
+        *,
+        task_of: Callable[[str], Any],
+        watch_methods: Callable[[float], Awaitable[object]],
+    ) -> None:
+        """`task_of` gives a run's task in full, `DetailedTask` of the extension. `watch_methods` has changes of the
+        methods announced from now on, and returns after at most so many seconds.
+        """
+        self._services = services
+        self._peer = peer
+        self._announcements = announcements
+        self._task_of = task_of
+        self._watch_methods = watch_methods
+        self._subscribed: dict[str, anyio.CancelScope] = {}
 
     async def subscribe(self, params: Json) -> Json:
         """`resources/subscribe`: tell the legacy client of a run's every step."""
@@ -111,9 +127,9 @@ class Subscriptions:
         honoured |= {"resourceSubscriptions": uris} if uris else {}
         honoured |= {"taskIds": task_ids} if task_ids else {}
         if listener.lists:
-            await self.watch(0)
+            await self._watch_methods(0)
         listener.notify("notifications/subscriptions/acknowledged", {"notifications": honoured})
-        self._listeners.append(listener)
+        self._announcements.listeners.append(listener)
         try:
             async with anyio.create_task_group() as tasks_of_call:
                 following = Background(tasks_of_call)
@@ -123,7 +139,7 @@ class Subscriptions:
                     following.start_soon(self._tell_of_task, task_id, listener)
                 await anyio.sleep_forever()
         finally:
-            self._listeners.remove(listener)
+            self._announcements.listeners.remove(listener)
         raise AssertionError("unreachable")
 
     async def _tell_of(self, uri: str, notify: Callable[[str, Json], None], scope: anyio.CancelScope) -> None:
@@ -146,13 +162,13 @@ class Subscriptions:
             ledger, record = await runs.found(self._services, ref)
             after = record.event_count
             if record.state.is_final:
-                yield await runs.get(self._services, None, ref)
+                yield await runs.get(self._services, ref)
                 return
             async for event in ledger.watch(run_id, after):
                 if event.kind == "run_ended" or event.kind.startswith("pipe"):
-                    yield await runs.get(self._services, None, ref)
+                    yield await runs.get(self._services, ref)
         except (ProblemError, ValidationError) as error:
-            logger.debug("nothing can be told of the run %s: %s", run_id, error)
+            logger.debug("the run %s cannot be followed: %s", run_id, error)
         except Exception:
             # One run that cannot be followed must not end the others' telling, nor the server.
             logger.exception("the run %s cannot be followed", run_id)

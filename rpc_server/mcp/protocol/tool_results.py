@@ -1,4 +1,4 @@
-"""From an answer of ours to a `CallToolResult` that a model can use: bounded, and whole in each of its two forms.
+"""From our answer to a `CallToolResult` that a model can use: bounded, and whole in each of its two forms.
 
 Some hosts show a model only `content`, others only `structuredContent`, so each carries the essentials alone.
 """

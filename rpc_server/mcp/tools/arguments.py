@@ -84,7 +84,7 @@ def _fit(value: Any, schema: Schema, place: str) -> Any:
 
 
 def _fit_object(value: dict[str, Any], schema: Schema, place: str) -> dict[str, Any]:
-    """Members that the schema does not name are let through: whoever reads the object judges them."""
+    """Members that the schema does not name are let through: the reader of the object checks them."""
     properties = schema.get("properties", {})
     given = _without_nulls(value, schema)
     for name in schema.get("required", ()):

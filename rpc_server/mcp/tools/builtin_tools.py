@@ -50,11 +50,10 @@ _VERDICT_MEMBERS = (
 class BuiltinTools(Features):
     """The tools over the methods of the plain side."""
 
-    method_tools: "MethodTools | None" = None
-    """The methods' own tools, of which `list_methods` tells; set by who opens both."""
-
-    def __init__(self, services: Services, runs_of: RunCalls, results: RunResults) -> None:
+    def __init__(self, services: Services, runs_of: RunCalls, results: RunResults, method_tools: "MethodTools") -> None:
+        """`method_tools` are the methods' own tools, which `list_methods` names."""
         self._services = services
+        self._method_tools = method_tools
         self._results = results
         self._limit = services.settings.mcp.inline_bytes
         self._definitions: list[Json] = []
@@ -73,7 +72,7 @@ class BuiltinTools(Features):
     async def tools(self) -> list[Json]:
         if not self._definitions:
             self._definitions = [definition_of(tool) for tool in TOOLS]
-        omitted = self.method_tools.omitted if self.method_tools is not None else 0
+        omitted = self._method_tools.omitted
         if not omitted:
             return self._definitions
         note = _OMITTED.format(omitted)
@@ -92,7 +91,7 @@ class BuiltinTools(Features):
     async def _validate(self, params: ValidateParams, exchange: ServedExchange) -> Json:
         draws = exchange.caller.has_extension(UI_EXTENSION)
         asked = params.model_copy(update={"include": ["graph"]}) if draws else params
-        verdict = await validate(self._services, exchange.call, asked)
+        verdict = await validate(self._services, asked)
         meta = None
         if draws:
             title = params.method or "method"
@@ -103,24 +102,24 @@ class BuiltinTools(Features):
         return tool_result(_fewer(answer, "errors", self._limit), meta=meta)
 
     async def _status(self, params: RunRef, exchange: ServedExchange) -> Json:
-        record = await runs.get(self._services, exchange.call, params)
+        record = await runs.get(self._services, params)
         return await self._results.of_record(record, exchange.caller)
 
     async def _cancel(self, params: RunRef, exchange: ServedExchange) -> Json:
-        record = await runs.cancel(self._services, exchange.call, params)
+        record = await runs.cancel(self._services, params)
         return await self._results.of_record(record, exchange.caller)
 
     async def _list_runs(self, params: RunsListParams, exchange: ServedExchange) -> Json:
         async def page(limit: int) -> Json:
             asked = params.model_copy(update={"limit": limit})
-            return dict(fit(await runs.list_runs(self._services, exchange.call, asked)))
+            return dict(fit(await runs.list_runs(self._services, asked)))
 
         return await self._page(page, params.limit)
 
     async def _list_methods(self, params: MethodsListParams, exchange: ServedExchange) -> Json:
         async def page(limit: int) -> Json:
             asked = params.model_copy(update={"limit": limit})
-            answer: Json = await workspace_calls.list_methods(self._services, exchange.call, asked)
+            answer: Json = await workspace_calls.list_methods(self._services, asked)
             methods = await self._with_tools(answer["methods"])
             return {**answer, "methods": [_shown(method) for method in methods]}
 
@@ -128,9 +127,7 @@ class BuiltinTools(Features):
 
     async def _with_tools(self, methods: list[Json]) -> list[Json]:
         """The methods, each with the name of its tool, or with why it has none."""
-        if self.method_tools is None:
-            return methods
-        index = self.method_tools.index
+        index = self._method_tools.index
         names = {method.path: method.name for method in await index.current(0)}
         problems = dict(index.problems)
         return [_told(method, names, problems) for method in methods]
@@ -145,7 +142,7 @@ class BuiltinTools(Features):
             limit //= 2
 
     async def _inputs(self, params: InputsParams, exchange: ServedExchange) -> Json:
-        template = await workspace_calls.inputs(self._services, exchange.call, params)
+        template = await workspace_calls.inputs(self._services, params)
         return tool_result(bounded(fit(template, None), self._limit, ("toml", "schema")))
 
 

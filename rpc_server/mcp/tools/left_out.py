@@ -48,7 +48,7 @@ def clash(path: str, name: str) -> Problem:
 
 
 def too_slow(path: str, limit: float) -> Problem:
-    """No engine told in time what it takes."""
+    """No engine answered in time what it takes."""
     return _left_out(
         "runtime.unavailable",
         f"No engine told within {limit:g} seconds what the method '{path}' takes.",

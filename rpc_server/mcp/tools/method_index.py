@@ -1,6 +1,6 @@
 """The methods that can be tools: found on disk, each with what it takes and gives, and kept up to date.
 
-A look at the disk reads again only what changed. What a method takes and gives is told by an engine, a few at a time,
+A look at the disk reads again only what changed. An engine says what a method takes and gives, a few at a time,
 and kept by the method's content, so that the next server knows it at once. One method that cannot be a tool is left
 out alone.
 """
@@ -36,7 +36,7 @@ AskSignature = Callable[[MethodSource, str | None], Awaitable[MethodSignature]]
 """Takes a method and the pipe to start at, None for its entry pipe; raises `ProblemError`."""
 
 CACHE_VERSION = f"{versions.PIPELEX}/{versions.SERVER}/1"
-"""What a signature on disk was told by. The last number counts the changes of `MethodSignature`."""
+"""The versions that made a signature on disk. The last number counts the changes of `MethodSignature`."""
 
 _NOT_ITS_OWN = ("runtime.", "run.")
 """Problems of an engine, not of the method that it was asked about."""
@@ -100,7 +100,7 @@ class _Known:
 
     found: _Found
     key: str = ""
-    """The content that it was told from; empty where it could not be read."""
+    """The content that it describes; empty where it could not be read."""
     method: IndexedMethod | None = None
     problem: Problem | None = None
     pending: bool = False
@@ -120,13 +120,13 @@ def signatures_of(pool: EnginePool) -> AskSignature:
 
     async def ask(source: MethodSource, pipe_code: str | None) -> MethodSignature:
         payload = {"method": source.model_dump(mode="json"), "pipe_code": pipe_code}
-        told = MethodSignature.model_validate(await pool.ask("signature", payload, method=source))
+        signature = MethodSignature.model_validate(await pool.ask("signature", payload, method=source))
         if not source.python_files:
             request = ValidateRequest(method=source, orchestration_mode="direct", allow_signatures=True, include=[])
             verdict = await pool.validate(request)
             if not verdict.is_valid:
                 raise ProblemError(invalid(verdict))
-        return told
+        return signature
 
     return ask
 
@@ -148,7 +148,7 @@ class MethodIndex:
         """`tasks` holds the watching once it has begun: its owner cancels it in the end. `changed` is called when the
         methods are no longer those that `current` gave first, or that it was called for. No tool has a `reserved` name.
         """
-        self.changed = changed
+        self._changed = changed
         self._roots = [(root, ScanMemory()) for root in roots]
         self._ask = ask
         self._cache = cache
@@ -209,7 +209,7 @@ class MethodIndex:
         return None if known is None else known.found.root.workspace
 
     async def watch(self) -> None:
-        """Look at the disk again and again, as often as takes a fiftieth of the time; at once where somebody waits."""
+        """Look at the disk again and again, as often as takes a fiftieth of the time; at once where a caller waits."""
         while True:
             look, self._next_look = self._next_look, anyio.Event()
             self._wanted = anyio.Event()
@@ -287,7 +287,7 @@ class MethodIndex:
             self._tasks.start_soon(self._learn, known, source, pipe_code, name=f"signature of {path}")
 
     async def _learn(self, known: _Known, source: MethodSource, pipe_code: str | None) -> None:
-        """Have an engine tell what a method takes and gives; those who wait for it go on, whatever comes of it."""
+        """Ask an engine what a method takes and gives; callers that wait for it continue in any case."""
         try:
             async with self._limiter:
                 if self._known.get(known.found.path) is known:
@@ -366,7 +366,7 @@ class MethodIndex:
         self._told, self._told_at = self._methods, now
         if differs:
             try:
-                self.changed()
+                self._changed()
             except Exception:
                 logger.exception("A change of the methods could not be announced.")
 

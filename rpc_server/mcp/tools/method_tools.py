@@ -38,7 +38,6 @@ class MethodTools(Features):
     def __init__(self, index: MethodIndex, run: RunMethod, *, most: int, wait_s: float) -> None:
         """`most` is how many tools are listed; `wait_s`, in seconds, is how long a list waits for methods it does not
         know yet."""
-        index.changed = lambda: self.announce("tools")
         self.index = index
         self._run = run
         self._most = most
@@ -82,10 +81,12 @@ class MethodTools(Features):
         return self.index.named(name)
 
 
-def open_method_tools(services: Services, run: RunMethod, reserved: Collection[str]) -> MethodTools:
+def open_method_tools(
+    services: Services, run: RunMethod, reserved: Collection[str], changed: Callable[[], None]
+) -> MethodTools:
     """The method tools of a server, as it is configured. They live as long as `services`, whose background they use.
 
-    No tool takes one of the `reserved` names.
+    No tool takes one of the `reserved` names. `changed` is called when the methods have changed.
     """
     settings = services.settings
     index = MethodIndex(
@@ -94,6 +95,7 @@ def open_method_tools(services: Services, run: RunMethod, reserved: Collection[s
         SignatureCache(services.state_dir / "mcp" / "signatures", CACHE_VERSION),
         IndexLimits(scan=ScanBounds.of(settings.workspace)),
         services.left_running,
+        changed=changed,
         reserved=reserved,
     )
     return MethodTools(index, run, most=settings.mcp.max_method_tools, wait_s=settings.mcp.list_wait_s)
@@ -167,13 +169,13 @@ def _files(value: Any) -> Any:
 def _description(method: IndexedMethod) -> str:
     """What it does, which method it is, and last what comes back; the last is never cut."""
     signature = method.signature
-    told = dict.fromkeys(_sentence(text) for text in (signature.description, method.about) if text)
+    sentences = dict.fromkeys(_sentence(text) for text in (signature.description, method.about) if text)
     concept = signature.output_concept.rsplit(".", 1)[-1]
     what = f": {_line(signature.output_description)}" if signature.output_description else ""
     plural = "a list, in `output.items`, of " if concept.endswith("]") else ""
     returns = shortened(f"Returns {plural}`{concept}`{what}", MAX_DESCRIPTION // 2)
     last = f"Runs the AI method `{_line(method.path)}`. {_sentence(returns)}"
-    return f"{shortened(' '.join(told), MAX_DESCRIPTION - len(last) - 1)} {last}".strip()
+    return f"{shortened(' '.join(sentences), MAX_DESCRIPTION - len(last) - 1)} {last}".strip()
 
 
 def _line(text: str) -> str:

@@ -34,7 +34,7 @@ _TASK_AFTER_S = 1.0
 """Seconds a run may take before a caller that takes tasks is given one: a short run is answered at once."""
 _BACKGROUND_WAIT_S = 0.01
 _BEAT_S = 10.0
-"""Seconds without news after which progress is shown all the same, so that the host goes on waiting."""
+"""Seconds without news after which progress is shown all the same, so that the host keeps waiting."""
 
 
 class RunCalls:
@@ -48,7 +48,7 @@ class RunCalls:
         self._outside = [root for root in method_roots(services.settings, services.workspace) if root.outside]
 
     async def execute(self, params: ExecuteParams, exchange: ServedExchange) -> Json:
-        """Run and wait within the budget: the result, or how to go on."""
+        """Run and wait within the budget: the result, or what to call next."""
         given = _with_id(params)
         self._results.remember(given, exchange.caller)
         if exchange.task is not None:
@@ -75,10 +75,10 @@ class RunCalls:
         return await self.execute(params, exchange)
 
     async def start(self, params: StartParams, exchange: ServedExchange) -> Json:
-        """Start a run that goes on by itself: its acknowledgement, or a task."""
+        """Start a run that needs no caller: its acknowledgement, or a task."""
         given = _with_id(params)
         self._results.remember(given, exchange.caller)
-        answer = await start.start(self._services, exchange.call, given)
+        answer = await start.start(self._services, given)
         if exchange.task is not None:
             return await self._legacy_task(answer["pipeline_run_id"], exchange)
         if exchange.is_modern and exchange.caller.has_extension(TASKS_EXTENSION):
@@ -86,20 +86,20 @@ class RunCalls:
         return await self._results.of_running(answer, exchange.caller)
 
     async def result(self, params: RunResultParams, exchange: ServedExchange) -> Json:
-        """Wait for a run within the budget. One that still goes on is answered as such, without an error."""
+        """Wait for a run within the budget. One that has not ended is answered as such, without an error."""
         waiting = params.model_copy(update={"wait_s": min(params.wait_s, self._longest(exchange))})
         async with self._followed(params, exchange):
             try:
-                answer = await runs.result(self._services, exchange.call, waiting)
+                answer = await runs.result(self._services, waiting)
             except ProblemError as error:
                 if error.problem.code != "run.not_finished":
                     raise
-                record = await runs.get(self._services, exchange.call, _ref(params))
+                record = await runs.get(self._services, _ref(params))
                 return await self._results.of_running(record, exchange.caller)
         return await self._results.of_result(answer, exchange.caller)
 
     async def _modern_task(self, run_id: str) -> Json:
-        """The `CreateTaskResult` for a run that goes on."""
+        """The `CreateTaskResult` for a run that has not ended."""
         record = await self._record(run_id)
         return {"resultType": "task", **tasks.modern_task(record)}
 
@@ -109,7 +109,7 @@ class RunCalls:
         mode = await mode_of_run(services, params.orchestration_mode)
         if services.plugins.orchestrators.supports_fire_and_forget(mode):
             fields = params.model_dump(exclude={"wait_s"}, exclude_unset=True, by_alias=True)
-            answer = await start.start(services, exchange.call, StartParams.model_validate(fields))
+            answer = await start.start(services, StartParams.model_validate(fields))
             return await self._legacy_task(answer["pipeline_run_id"], exchange)
         try:
             waiting = params.model_copy(update={"wait_s": _BACKGROUND_WAIT_S})
@@ -138,7 +138,7 @@ class RunCalls:
         return {"task": tasks.legacy_task(record), "_meta": {IMMEDIATE_RESPONSE: said}}
 
     async def _record(self, run_id: str) -> Json:
-        record: Json = await runs.get(self._services, None, RunRef(run_id=run_id))
+        record: Json = await runs.get(self._services, RunRef(run_id=run_id))
         return record
 
     def _budget(self, params: ExecuteParams, exchange: ServedExchange) -> float:
@@ -150,7 +150,7 @@ class RunCalls:
 
     @asynccontextmanager
     async def _followed(self, ref: RunRef, exchange: ServedExchange) -> AsyncIterator[None]:
-        """Show the events of a run that goes on elsewhere, for the block."""
+        """Show the events of a run that runs elsewhere, for the block."""
         async with self._shown(exchange) as progress:
             scope = anyio.CancelScope()
             if exchange.wants_progress or exchange.caller.log_level is not None:

@@ -31,7 +31,7 @@ class RunProgress:
         self._exchange.log(_LEVELS.get(event.kind, "info"), _logged(event))
 
     def beat(self) -> None:
-        """Say that the run still goes on."""
+        """Report that the run has not ended yet."""
         self._done += _BEAT_STEP
         seconds = round(time.monotonic() - self._began)
         self._exchange.progress(self._done, self._total, f"{self._message}, {seconds} s so far")
@@ -44,5 +44,5 @@ class RunProgress:
 
 
 def _logged(event: RunEvent) -> dict[str, Any]:
-    told = event.model_dump(mode="json", exclude_none=True, include={"run_id", "kind", "pipe", "message", "problem"})
-    return dict(fit(told))
+    members = event.model_dump(mode="json", exclude_none=True, include={"run_id", "kind", "pipe", "message", "problem"})
+    return dict(fit(members))

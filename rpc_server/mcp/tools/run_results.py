@@ -4,7 +4,7 @@ from typing import Any
 
 from rpc_server.mcp.picture.run_pictures import RunPictures
 from rpc_server.mcp.protocol.caller import Caller
-from rpc_server.mcp.protocol.revisions import UI_EXTENSION
+from rpc_server.mcp.protocol.revisions import UI_EXTENSION, V2025_06_18
 from rpc_server.mcp.protocol.tool_results import bounded, bounded_output, resource_link, tool_result
 from rpc_server.mcp.run_uris import run_uri
 from schemas.params import RunParams
@@ -16,7 +16,6 @@ PAGE_URI = "ui://mthds-rpc/picture.html"
 PICTURE_KEY = "mthds-rpc/picture"
 """The `_meta` member that the page of MCP Apps draws."""
 
-_LINKS_SINCE = "2025-06-18"
 _WAIT_S = 50
 
 
@@ -39,13 +38,13 @@ class RunResults:
         whole = bounded(result, self._limit, ("pipe_output", "graph"))
         answer = bounded(bounded_output(whole, self._limit, f"{uri}/output"), self._limit, ("output_preview", "usage"))
         links = []
-        if "left_out" in answer and caller.version >= _LINKS_SINCE:
+        if "left_out" in answer and caller.version >= V2025_06_18:
             what = "The whole output." if "output" in answer["left_out"] else "Everything about the run."
             links.append(resource_link(answer.get("resource") or uri, "output", what))
         return tool_result(answer, links=links, meta=await self._meta(result, caller))
 
     async def of_running(self, answer: Json, caller: Caller) -> Json:
-        """A run that goes on: a `StartAck`, or a `RunResult` that is none yet."""
+        """A run that has not ended: a `StartAck`, or the first part of a `RunResult`."""
         next_call = {
             "tool": "run_result",
             "arguments": {"run_id": answer["pipeline_run_id"], "wait_s": _WAIT_S},

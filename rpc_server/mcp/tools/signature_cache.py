@@ -1,4 +1,4 @@
-"""Signatures of methods, kept on disk by the content they were told from."""
+"""Signatures of methods, kept on disk by the content they describe."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ class SignatureCache:
 
     directory: Path
     version: str
-    """Of what tells signatures; one told by another version counts as not there."""
+    """The version of the code that makes signatures; one from another version counts as missing."""
     most: int = 1000
     """Files that are kept; beyond, those written the longest ago go."""
 
@@ -39,7 +39,7 @@ class SignatureCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-            logger.info("a kept signature cannot be read and is told anew: %s", error)
+            logger.info("a kept signature cannot be read and is made anew: %s", error)
             return None
 
     def write(self, key: str, signature: MethodSignature) -> None:

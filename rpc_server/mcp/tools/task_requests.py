@@ -10,7 +10,7 @@ from rpc_server.calls.services import Services
 from rpc_server.mcp.protocol import tasks
 from rpc_server.mcp.protocol.caller import Caller
 from rpc_server.mcp.protocol.params import optional_text, required_object, required_text
-from rpc_server.mcp.protocol.revisions import RELATED_TASK, TASKS_EXTENSION
+from rpc_server.mcp.protocol.revisions import RELATED_TASK, TASKS_EXTENSION, V2026_07_28
 from rpc_server.mcp.protocol.server import Failures
 from rpc_server.mcp.protocol.subscriptions import missing_tasks_extension
 from rpc_server.mcp.tools.run_results import RunResults
@@ -42,7 +42,7 @@ class RunTasks:
 
     async def detailed(self, task_id: str) -> Json:
         """The `DetailedTask` of the extension, for a client that listens."""
-        caller = Caller("2026-07-28", True, {"extensions": {TASKS_EXTENSION: {}}}, None, None)
+        caller = Caller(V2026_07_28, True, {"extensions": {TASKS_EXTENSION: {}}}, None, None)
         return await self._detailed(await self._record(caller, {"taskId": task_id}), caller)
 
     async def result(self, call: Call, caller: Caller, params: Json) -> Json:
@@ -56,7 +56,7 @@ class RunTasks:
         record = await self._record(caller, params)
         if tasks.has_ended(record) and not caller.is_modern:
             raise McpFault(INVALID_PARAMS, f"The task has ended already: {record['state'].lower()}.")
-        cancelled = await runs.cancel(self._services, call, RunRef(run_id=record["pipeline_run_id"]))
+        cancelled = await runs.cancel(self._services, RunRef(run_id=record["pipeline_run_id"]))
         return {} if caller.is_modern else tasks.legacy_task(cancelled)
 
     async def update(self, call: Call, caller: Caller, params: Json) -> Json:
@@ -71,7 +71,7 @@ class RunTasks:
         if cursor is not None and "/" not in cursor:
             raise McpFault(INVALID_PARAMS, "There is no such cursor; begin without one.")
         asked = RunsListParams(cursor=cursor, limit=_PAGE)
-        page = await runs.list_runs(self._services, call, asked)
+        page = await runs.list_runs(self._services, asked)
         found: Json = {"tasks": [tasks.legacy_task(record) for record in page["runs"]]}
         return found | ({"nextCursor": page["next_cursor"]} if "next_cursor" in page else {})
 
@@ -84,7 +84,7 @@ class RunTasks:
 
     async def _outcome(self, run_id: str, caller: Caller) -> Json:
         try:
-            answer = await runs.result(self._services, None, RunResultParams(run_id=run_id, wait_s=_WAIT_S))
+            answer = await runs.result(self._services, RunResultParams(run_id=run_id, wait_s=_WAIT_S))
         except ProblemError as error:
             return self._failures.result(error, caller)
         return await self._results.of_result(answer, caller)
@@ -95,7 +95,7 @@ class RunTasks:
             raise missing_tasks_extension()
         task_id = required_text(params, "taskId")
         try:
-            record: Json = await runs.get(self._services, None, RunRef(run_id=task_id))
+            record: Json = await runs.get(self._services, RunRef(run_id=task_id))
         except ValidationError:
             raise _no_such_task() from None
         except ProblemError as error:

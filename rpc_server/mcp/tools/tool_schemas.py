@@ -76,7 +76,7 @@ def portable_output(schema: Mapping[str, Any]) -> Schema:
 
 
 def legal_name(text: str, most: int = MAX_NAME) -> str:
-    """The text where it is a legal name of at most `most` characters, else the nearest one, told apart by a hash."""
+    """The text where it is a legal name of at most `most` characters, else the nearest one, made unique by a hash."""
     slug = _ILLEGAL.sub("_", text)
     if slug == text and 0 < len(text) <= most:
         return text
@@ -149,7 +149,7 @@ class _Outputs:
         self.original_keys: dict[str, str] = {}
 
     def key(self, key: str) -> str | None:
-        # A result has its own keys; one that cannot be told of is left out of the schema.
+        # A result has its own keys; one that cannot be described is left out of the schema.
         return key if legal_name(key, MAX_KEY) == key else None
 
     def of_anything(self) -> Schema:
@@ -271,8 +271,8 @@ class _Writer:
             one: Schema = {"type": "string", "enum": list(dict.fromkeys(given)), **self._description(schema)}
         elif len(kinds) == 1 and kinds[0]:
             # Only strings may be listed; of anything else the description tells.
-            told = f"One of {', '.join(json.dumps(value) for value in given)}."
-            one = {"type": kinds[0], **self._description({**schema, "description": _joined(_text(schema), told)})}
+            choices = f"One of {', '.join(json.dumps(value) for value in given)}."
+            one = {"type": kinds[0], **self._description({**schema, "description": _joined(_text(schema), choices)})}
         else:
             one = {**self._anything(), **self._description(schema)}
         if len(given) < len(values) and self.profile.keeps_null and "anyOf" not in one:

@@ -110,7 +110,7 @@ TOOLS = (
         name="start",
         title="Start a method",
         description=(
-            "Start an MTHDS method and return at once with its `pipeline_run_id`; the run goes on, even if "
+            "Start an MTHDS method and return at once with its `pipeline_run_id`; the run continues, even if "
             "this server ends. Only where runs are kept (orchestration mode `dbos` or another durable one); "
             'elsewhere call `execute` with a small `wait_s`. Takes what `execute` takes. Example: {"method": '
             '"methods/invoice_triage", "inputs": {"invoice": "…"}}. Then call `run_result`.'
@@ -153,7 +153,7 @@ TOOLS = (
         name="run_result",
         title="The result of a run",
         description=(
-            "Give the result of a run, waiting up to `wait_s` seconds for it. A run that still goes on then is "
+            "Give the result of a run, waiting up to `wait_s` seconds for it. A run that has not ended then is "
             'no error: the answer says so, and to call again. Example: {"run_id": "4f1c…", "wait_s": 50}.'
         ),
         params=RunResultParams,
@@ -243,7 +243,7 @@ def _input_schema(tool: ToolSpec) -> Json:
 def output_schema(result: type[BaseModel], output: Json | None = None) -> Json:
     """What a tool answers, as a model's JSON Schema; `output` is the schema of a run's own output, where it is known.
 
-    Nothing is required: an answer may be that the run goes on, or a problem.
+    Nothing is required: an answer may be that the run continues, or a problem.
     """
     whole = result.model_json_schema(mode="serialization", by_alias=True)
     whole["$defs"] = {**whole.get("$defs", {}), **_SHORT}
