@@ -1,4 +1,7 @@
-"""What the handlers of the wire methods work with."""
+"""What the handlers of the wire methods work with, and the mode of each call.
+
+Invariant: the policy is asked before a plugin or an engine is, so that a refused mode starts nothing.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Takes the real descriptors 0 and 1 for the protocol and diverts the standard ones.
 
-Imports nothing that could print: it runs before everything else.
+Invariant: descriptor 1 carries the protocol and nothing else. So this runs before everything else, and imports nothing
+that could print.
 """
 
 import fcntl

@@ -1,4 +1,6 @@
-"""The peer's two descriptors as byte streams that never block the event loop.
+"""The peer's two descriptors as byte streams.
+
+Invariant: no read and no write blocks the event loop.
 
 No flag of a file description that others may share is ever changed: a terminal or pipe is opened anew where the system
 allows it, a socket takes its flag per call, anything else is touched only when it is ready, or from a thread.

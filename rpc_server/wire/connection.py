@@ -2,6 +2,8 @@
 
 No message ends the connection, and each request is answered exactly once: a method that waits runs in a
 task of its own, any other is answered on the spot. Nothing here blocks; a peer that does not read is not read from.
+
+Invariant: no error and no notification leaves without its secrets masked; `_encode` and `notify` see to that.
 """
 
 import logging

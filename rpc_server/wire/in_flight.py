@@ -1,4 +1,7 @@
-"""The calls of one peer that are being served: the only place that knows them, so that each is answered once."""
+"""The calls of one peer that are being served.
+
+Invariant: each request is answered exactly once, since only `settle` delivers an answer, and forgets the call.
+"""
 
 from collections.abc import Callable
 

@@ -1,7 +1,8 @@
 """A folder held open by its descriptor: what is read beneath it stays beneath it, even if links change meanwhile.
 
-Every step down is an `open` of one name in the folder before it, which follows no link. So a folder that is swapped for
-a link between two steps is refused by the kernel, and no check can come too early.
+Invariant: nothing outside of the folder is opened. Every step down is an `open` of one name in the folder before it,
+which follows no link. So a folder that is swapped for a link between two steps is refused by the kernel, and no check
+can come too early.
 """
 
 import errno
