@@ -437,6 +437,7 @@ class TestExamples:
         ("name", "mode"),
         [
             ("README.md", "direct"),
+            ("docs/editors.md", "direct"),
             ("docs/errors.md", "direct"),
             ("docs/methods.md", "direct"),
             ("docs/validation.md", "direct"),
@@ -509,15 +510,27 @@ class TestExamples:
         entry = printed.replace(str(own), COMMAND).replace(str(project), PROJECT)
         assert entry in blocks(page("README.md"), "json", "toml", "python", "js")
 
-    def test_the_python_of_the_readme_runs(self, tmp_path: Path) -> None:
-        (script,) = blocks(page("README.md"), "python")
+    @pytest.mark.parametrize(
+        ("name", "printed"),
+        [("README.md", ["'path': 'greet.mthds'"]), ("docs/scripts.md", ["0 Hello Ann", "1 Hello Bo"])],
+    )
+    def test_the_python_of_a_page_runs(self, name: str, printed: list[str], tmp_path: Path) -> None:
+        (script,) = blocks(page(name), "python")
         own = Path(sys.executable).with_name("mthds-rpc")
-        folder = workspace(tmp_path / "workspace", page("README.md"))
+        folder = workspace(tmp_path / "workspace", page(name))
         script = script.replace(COMMAND, str(own)).replace(PROJECT, str(folder))
 
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)
 
-        assert "'path': 'greet.mthds'" in done.stdout
+        assert all(text in done.stdout for text in printed)
+
+    def test_the_first_command_of_a_script_author_prints_the_output_alone(self, tmp_path: Path) -> None:
+        command = blocks(page("docs/scripts.md"), "sh")[0].split()
+        folder = workspace(tmp_path / "workspace", page("docs/scripts.md"))
+
+        done = run_cli(tmp_path, *command[1:], cwd=folder)
+
+        assert (command[0], done.stdout) == ("mthds-rpc", "Hello Ann\n")
 
     @pytest.mark.parametrize("name", [path.relative_to(ROOT).as_posix() for path in PAGES])
     def test_every_settings_file_shown_is_toml(self, name: str) -> None:
