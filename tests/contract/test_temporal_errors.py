@@ -26,6 +26,8 @@ from temporalio.worker import Worker as SdkWorker
 from orchestrators.engines.pool import EnginePool
 from orchestrators.plugins.discovery import load_plugins
 from orchestrators.plugins.registries import Plugins
+from orchestrators.plugins.testing.methods import OBEDIENT, Order
+from orchestrators.plugins.testing.subject import request
 from orchestrators.temporal import completion_waits
 from orchestrators.temporal.completion_waits import CompletionWaits
 from orchestrators.temporal.connection import Connection
@@ -44,15 +46,7 @@ from tests.support.bundles import GREETING
 from tests.support.defaults import pool_settings
 from tests.support.docs import codes, page, rows, section
 from tests.support.grpc_refusals import refusing_server
-from tests.support.ledgers import (
-    OBEDIENT,
-    PATIENCE_S,
-    Order,
-    plugin_context,
-    request,
-    worker_process,
-    write_settings,
-)
+from tests.support.ledgers import PATIENCE_S, context_of, worker_process, write_settings
 from tests.support.temporal import BINARY, TemporalServer, temporal_server
 
 pytestmark = pytest.mark.anyio
@@ -138,7 +132,7 @@ class Scene:
     def ours(self, **settings: Any) -> tuple[TemporalOrchestrator, TemporalValidator]:
         """Ours, with these settings."""
         values = {"address": self.server.address, "task_queue": NOBODYS, **settings}
-        context = plugin_context("temporal", self.folder, values, self.pool, self.tasks)
+        context = context_of("temporal", self.folder, values, self.pool, self.tasks)
         return TemporalOrchestrator.of(context), TemporalValidator.of(context)
 
     def orchestrator(self, **settings: Any) -> TemporalOrchestrator:
@@ -147,7 +141,7 @@ class Scene:
     async def is_served(self, task_queue: str) -> None:
         """Wait until Temporal knows of a worker."""
         settings = {"address": self.server.address, "task_queue": task_queue}
-        connection = Connection.of(plugin_context("temporal", self.folder, settings, self.pool, self.tasks))
+        connection = Connection.of(context_of("temporal", self.folder, settings, self.pool, self.tasks))
         with anyio.fail_after(PATIENCE_S):
             while not await any_worker(connection):
                 await anyio.sleep(0.02)
@@ -185,7 +179,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) ->
         )
         tasks = await stack.enter_async_context(anyio.create_task_group())
         settings = {"address": server.address}
-        plugins = await load_plugins((), lambda _, mode: plugin_context(mode, folder, settings, pool, tasks))
+        plugins = await load_plugins((), lambda _, mode: context_of(mode, folder, settings, pool, tasks))
         # Its mappers count from its first use.
         await plugins.orchestrators.get("temporal")
         scene = Scene(server, client, plugins, folder, pool, tasks)

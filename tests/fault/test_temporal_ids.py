@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from orchestrators.plugins.testing.subject import request
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 from tests.support.durable import WAIT, new_id, output_of, start
-from tests.support.ledgers import Order, request, until
+from tests.support.ledgers import Order, until
 from tests.support.mcp_client import McpClient, serve_mcp
 from tests.support.strangers import DOCUMENT, code_of, memo_of, order_of, start_workflow
 from tests.support.temporal import TEMPORAL, Deployment, TemporalServer, temporal_server, wait_for_a_worker

@@ -22,6 +22,7 @@ from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
+from orchestrators.plugins.testing.subject import request
 from orchestrators.temporal.converter import DATA_CONVERTER
 from orchestrators.temporal.names import ASKED
 from orchestrators.temporal.sdk_runtime import RUNTIME
@@ -29,7 +30,6 @@ from orchestrators.temporal.workflows import RunMethod
 from schemas.method_source import MethodSource
 from tests.support.client import RpcClient
 from tests.support.durable import WAIT, events_of, greeting, output_of, start
-from tests.support.ledgers import request
 from tests.support.strangers import (
     DOCUMENT,
     NO_JSON,

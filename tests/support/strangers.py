@@ -6,12 +6,12 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.common import RawValue
 
+from orchestrators.plugins.testing.subject import request
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import ASKED, RUN
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 from tests.support.bundles import GREETING
-from tests.support.ledgers import request
 
 Json = dict[str, Any]
 

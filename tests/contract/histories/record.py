@@ -18,6 +18,8 @@ import anyio
 from temporalio.client import Client
 
 from orchestrators.engines.pool import EnginePool
+from orchestrators.plugins.testing.methods import OBEDIENT, Order
+from orchestrators.plugins.testing.subject import Subject, pool_settings, request
 from orchestrators.temporal.orchestrator import TemporalOrchestrator
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.validator import TemporalValidator
@@ -25,17 +27,7 @@ from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 from schemas.validation import ValidateRequest
 from tests.support.bundles import GREETING
-from tests.support.ledgers import (
-    OBEDIENT,
-    Kept,
-    Order,
-    WorkerProcess,
-    plugin_context,
-    pool_settings,
-    request,
-    worker_process,
-    write_settings,
-)
+from tests.support.ledgers import WorkerProcess, context_of, worker_process, write_settings
 from tests.support.temporal import temporal_server
 
 FOLDER = Path(__file__).parent
@@ -47,8 +39,10 @@ _WHERE = re.compile(r'("stackTrace": )"(?:[^"\\]|\\.)*"')
 class Recorder:
     """Has runs of every kind run, and keeps their histories."""
 
-    def __init__(self, kept: Kept, validator: TemporalValidator, client: Client, release: str, config: Path) -> None:
-        self._kept = kept
+    def __init__(
+        self, subject: Subject, validator: TemporalValidator, client: Client, release: str, config: Path
+    ) -> None:
+        self._subject = subject
         self._validator = validator
         self._client = client
         self._release = release
@@ -71,26 +65,26 @@ class Recorder:
             await self._cancelled("handed-back")
 
     def _worker(self) -> AbstractContextManager[WorkerProcess]:
-        return worker_process(self._kept.folder, "--config", str(self._config), mode="temporal")
+        return worker_process(self._subject.folder, "--config", str(self._config), mode="temporal")
 
     async def _begun(self, kind: str) -> None:
-        await self._kept.begin(_run(kind, OBEDIENT, _WAIT.inputs))
+        await self._subject.begin(_run(kind, OBEDIENT, _WAIT.inputs))
         await self._until_attempts(kind, 1)
 
     async def _until_attempts(self, kind: str, starts: int) -> None:
         seen = 0
-        async for event in self._kept.ledger.watch(kind, 0):
+        async for event in self._subject.ledger.watch(kind, 0):
             seen += event.kind == "run_started"
             if seen == starts and event.kind == "pipe_started":
                 return
 
     async def _ended(self, kind: str, method: MethodSource, inputs: dict[str, str], **more: float) -> None:
-        run = await self._kept.begin(_run(kind, method, inputs, **more))
-        await self._kept.ended(run.run_id)
+        run = await self._subject.begin(_run(kind, method, inputs, **more))
+        await self._subject.ended(run.run_id)
         await self._write(kind, kind)
 
     async def _cancelled(self, kind: str) -> None:
-        await self._kept.ledger.cancel(kind)
+        await self._subject.ledger.cancel(kind)
         await self._write(kind, kind)
 
     async def _validated(self) -> None:
@@ -119,9 +113,9 @@ async def _recorder(release: str, folder: Path) -> AsyncIterator[Recorder]:
         config = write_settings(folder, "temporal", **settings)
         client = await Client.connect(server.address, runtime=RUNTIME)
         async with EnginePool.open(pool_settings(folder)) as pool, anyio.create_task_group() as tasks:
-            context = plugin_context("temporal", folder, settings, pool, tasks)
-            kept = Kept("temporal", TemporalOrchestrator.of(context), folder, tasks)
-            yield Recorder(kept, TemporalValidator.of(context), client, release, config)
+            context = context_of("temporal", folder, settings, pool, tasks)
+            subject = Subject("temporal", TemporalOrchestrator.of(context), folder, tasks, starts=True)
+            yield Recorder(subject, TemporalValidator.of(context), client, release, config)
             tasks.cancel_scope.cancel()
 
 
