@@ -17,6 +17,7 @@ import tomli
 from mthds.protocol.problem.models import RetryVerdict, StepKind
 from pipelex.errors.error_codes import error_code_spec, parse_error_code
 
+from orchestrators.plugins.testing import Ability
 from orchestrators.temporal.settings import MOST_INLINE_BYTES
 from rpc_server import versions
 from rpc_server.calls import errors as call_errors
@@ -55,7 +56,7 @@ from tests.support.docs import (
     write_files,
 )
 from tests.support.ledgers import worker_process
-from tests.support.mthds_server import serve
+from tests.support.mthds_server import isolated_env, serve
 from tests.support.packages import install
 from tests.support.temporal import temporal_server
 
@@ -430,6 +431,14 @@ def workspace(directory: Path, text: str) -> Path:
     return directory
 
 
+def install_the_plugin_of_the_page(tmp_path: Path) -> Path:
+    """Install what docs/plugins.md shows, from `project`; the folder to import it from."""
+    project = tmp_path / "project"
+    project.mkdir()
+    write_files(page("docs/plugins.md"), project)
+    return install([project], tmp_path / "installed")
+
+
 class TestExamples:
     """The JSON of every page."""
 
@@ -479,9 +488,7 @@ class TestExamples:
 
     def test_the_plugin_of_the_page_works(self, tmp_path: Path) -> None:
         text = page("docs/plugins.md")
-        (tmp_path / "project").mkdir()
-        write_files(text, tmp_path / "project")
-        installed = install([tmp_path / "project"], tmp_path / "installed")
+        installed = install_the_plugin_of_the_page(tmp_path)
         flags = ["--orchestration-mode", "audited"]
         folder = workspace(tmp_path / "workspace", text)
 
@@ -497,6 +504,23 @@ class TestExamples:
         assert verdict["is_valid"]
         lines = (tmp_path / "state/mthds-rpc/audit.log").read_text(encoding="utf-8")
         assert lines.endswith(" greet-1 . COMPLETED\n")
+
+    def test_the_plugin_of_the_page_passes_the_contract_and_says_what_it_lacks(self, tmp_path: Path) -> None:
+        installed = install_the_plugin_of_the_page(tmp_path)
+        command = [sys.executable, "-m", "pytest", "-rs", "test_audited.py"]
+        env = {**isolated_env(tmp_path), "PYTHONPATH": str(installed)}
+
+        done = subprocess.run(command, cwd=tmp_path / "project", env=env, capture_output=True, text=True)
+
+        assert done.returncode == 0, done.stdout
+        assert re.search(r"\b5 passed, \d+ skipped in", done.stdout), done.stdout
+        assert set(re.findall(r"py:\d+: (\w+): ", done.stdout)) <= set(get_args(Ability))
+        assert "events: no events are kept" in done.stdout
+
+    def test_every_ability_of_the_contract_is_there(self) -> None:
+        table = rows(section(page("docs/plugins.md"), "Prove an orchestrator"))
+
+        assert [codes(row[0])[0] for row in table] == list(get_args(Ability))
 
     @pytest.mark.parametrize("host", sorted(HOSTS))
     def test_the_entry_for_a_host_is_the_one_that_doctor_prints(self, host: str, tmp_path: Path) -> None:
