@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,9 @@ from rpc_server.settings.settings import Flags, Settings, load_settings
 from rpc_server.signals import stop_on_signal, stop_when_dead, stop_when_orphaned
 from rpc_server.transport.stdio import ProtocolFds
 from rpc_server.transport.streams import open_streams
+from rpc_server.wire.byte_streams import Streams
 from rpc_server.wire.connection import serve_connection
 from rpc_server.wire.dispatch import Dispatcher
-from rpc_server.wire.errors import RpcError
 from rpc_server.wire.exception_groups import first_of
 from rpc_server.wire.peer import Peer
 
@@ -53,16 +54,21 @@ async def _serve(fds: ProtocolFds, settings: Settings, redactor: Redactor, clien
         if client_pid is not None:
             tasks.start_soon(stop_when_dead, stop, client_pid)
         late = LateServices(settings, redactor)
-        peer = Peer()
-        mcp = McpEndpoint(peer, redactor, late)
-        methods = wire_methods(late.ready, settings.orchestration_mode)
-        dispatcher = Dispatcher({**methods, **mcp.methods()}, late.to_error)
         tasks.start_soon(late.keep)
-        status = await serve_connection(
-            streams, dispatcher, settings.limits, redactor.json, stop, peer, mcp.refuse_batch
-        )
+        status = await serve_peer(streams, settings, redactor, late, stop)
         tasks.cancel_scope.cancel()
     return status
+
+
+async def serve_peer(
+    streams: Streams, settings: Settings, redactor: Redactor, late: "LateServices", stop: anyio.Event
+) -> int:
+    """Serve the peer behind `streams` until it is done, or `stop` is set; returns the exit status."""
+    peer = Peer()
+    mcp = McpEndpoint(peer, redactor, late)
+    methods = wire_methods(late.ready, settings.orchestration_mode)
+    dispatcher = Dispatcher({**methods, **mcp.methods()}, partial(to_rpc_error, mapping=late.map_error))
+    return await serve_connection(streams, dispatcher, settings.limits, redactor.json, stop, peer, mcp.refuse_batch)
 
 
 class LateServices:
@@ -85,10 +91,6 @@ class LateServices:
     def map_error(self, error: BaseException) -> "ProblemError | None":
         """Ask the plugins' error mappers; an `ErrorMapping`."""
         return None if self._services is None else self._services.plugins.errors.map(error)
-
-    def to_error(self, error: BaseException) -> RpcError:
-        """The error of an answer; a `ToError`."""
-        return to_rpc_error(error, self.map_error)
 
     async def keep(self) -> None:
         """Open the services and hold them until cancelled. Raises `ConfigurationFault`, perhaps in a group.

@@ -437,3 +437,24 @@ def test_calls_that_are_under_way_when_the_input_ends_are_still_answered(tmp_pat
         outputs = [client.result_of(one)["structuredContent"]["output"] for one in asked]
         assert outputs == [{"text": "Hello Ann"}] * 5
         assert client.wait() == 0
+
+
+def test_a_new_handshake_forgets_what_the_last_one_asked_for(tmp_path: Path) -> None:
+    with serve_mcp(tmp_path) as client:
+        client.speak(LATEST_LEGACY)
+        client.mcp("logging/setLevel", {"level": "debug"})
+        client.speak(LATEST_LEGACY)
+        client.tool("execute", greeting())
+
+        assert client.received("notifications/message") == []
+
+
+def test_a_server_that_is_killed_right_after_the_probe_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    for _ in range(3):
+        with serve_mcp(tmp_path, allow_unanswered=True) as probed:
+            probed.mcp("server/discover")
+            probed.process.kill()
+
+    with serve_mcp(tmp_path) as client:
+        assert client.initialize()["protocolVersion"] == LATEST_LEGACY
+        assert client.tool("execute", greeting())["isError"] is False

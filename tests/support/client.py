@@ -23,6 +23,8 @@ from tests.support.mcp_spy import McpSpy
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
 
+Framing = Literal["lines", "headers"]
+
 _UNSET: Any = object()
 _PROBLEM_MEMBERS = {"code", "title", "detail", "domain", "retry", "next_step"}
 
@@ -114,78 +116,20 @@ class Spy:
             self.faults.append(f"progress after the answer: {message!r}")
 
 
-class RpcClient:
-    """One server process and the conversation with it."""
+class Conversation:
+    """What is said to a server and by it. A subclass has the way to the server."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        framing: Literal["lines", "headers"] = "lines",
-        env: Mapping[str, str] | None = None,
-        cwd: Path | str = ROOT,
-        allow_unanswered: bool = False,
-    ) -> None:
-        """`env` replaces the whole environment; `allow_unanswered` is for a test that kills the server."""
-        self.command = list(command)
+    def __init__(self, framing: Framing, allow_unanswered: bool = False) -> None:
+        """`allow_unanswered` is for a test that kills the server."""
         self.messages: list[Any] = []
         """Everything received, in order."""
         self.spy = Spy()
         self._framing = framing
-        self._env = None if env is None else dict(env)
-        self._cwd = cwd
         self._allow_unanswered = allow_unanswered
         self._answers: dict[Any, list[Any]] = {}
-        self._stderr = bytearray()
         self._ended = False
         self._changed = threading.Condition()
         self._next_id = 0
-
-    def __enter__(self) -> Self:
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self._env,
-            cwd=self._cwd,
-        )
-        self._threads = [
-            threading.Thread(target=self._read_messages, daemon=True),
-            threading.Thread(target=self._read_stderr, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close_stdin()
-        try:
-            self.wait()
-        except AssertionError:
-            self.process.kill()
-            self.process.wait()
-            if error is None:
-                raise
-        finally:
-            for thread in self._threads:
-                thread.join(TIMEOUT_S)
-            for stream in (self.process.stdout, self.process.stderr):
-                assert stream is not None
-                stream.close()
-        if error is None:
-            self.check()
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def stderr(self) -> str:
-        """What the server has said on stderr so far; all of it once it has ended."""
-        return bytes(self._stderr).decode()
 
     @property
     def notifications(self) -> list[dict[str, Any]]:
@@ -257,6 +201,101 @@ class RpcClient:
                 assert not self._ended, f"the server ended before {what} came; {self._state()}"
                 assert self._changed.wait(deadline - time.monotonic()), f"waited in vain for {what}; {self._state()}"
 
+    def _write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _state(self) -> str:
+        return f"{len(self.messages)} messages"
+
+    def _framed(self, body: bytes) -> bytes:
+        return body + b"\n" if self._framing == "lines" else b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    def _take(self, body: bytes) -> None:
+        with self._changed:
+            try:
+                message = json.loads(body)
+            except ValueError:
+                self.spy.faults.append(f"not JSON on stdout: {body[:200]!r}")
+                return
+            self.spy.saw_received(message)
+            self.messages.append(message)
+            for answer in message if isinstance(message, list) else [message]:
+                if isinstance(answer, dict) and "method" not in answer:
+                    self._answers.setdefault(_key(answer.get("id")), []).append(answer)
+            self._changed.notify_all()
+
+    def _end(self) -> None:
+        """The server says nothing more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+class RpcClient(Conversation):
+    """One server process and the conversation with it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        framing: Framing = "lines",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | str = ROOT,
+        allow_unanswered: bool = False,
+    ) -> None:
+        """`env` replaces the whole environment."""
+        super().__init__(framing, allow_unanswered)
+        self.command = list(command)
+        self._env = None if env is None else dict(env)
+        self._cwd = cwd
+        self._stderr = bytearray()
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._env,
+            cwd=self._cwd,
+        )
+        self._threads = [
+            threading.Thread(target=self._read_messages, daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close_stdin()
+        try:
+            self.wait()
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            if error is None:
+                raise
+        finally:
+            for thread in self._threads:
+                thread.join(TIMEOUT_S)
+            for stream in (self.process.stdout, self.process.stderr):
+                assert stream is not None
+                stream.close()
+        if error is None:
+            self.check()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def stderr(self) -> str:
+        """What the server has said on stderr so far; all of it once it has ended."""
+        return bytes(self._stderr).decode()
+
     def close_stdin(self) -> None:
         """Let the server see the end of its input."""
         assert self.process.stdin is not None
@@ -275,32 +314,13 @@ class RpcClient:
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
-    def _framed(self, body: bytes) -> bytes:
-        return body + b"\n" if self._framing == "lines" else b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-
     def _read_messages(self) -> None:
         stdout = self.process.stdout
         assert stdout is not None
         read = _read_line if self._framing == "lines" else _read_headed
         while body := read(stdout):
             self._take(body)
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _take(self, body: bytes) -> None:
-        with self._changed:
-            try:
-                message = json.loads(body)
-            except ValueError:
-                self.spy.faults.append(f"not JSON on stdout: {body[:200]!r}")
-                return
-            self.spy.saw_received(message)
-            self.messages.append(message)
-            for answer in message if isinstance(message, list) else [message]:
-                if isinstance(answer, dict) and "method" not in answer:
-                    self._answers.setdefault(_key(answer.get("id")), []).append(answer)
-            self._changed.notify_all()
+        self._end()
 
     def _read_stderr(self) -> None:
         assert self.process.stderr is not None
@@ -308,7 +328,7 @@ class RpcClient:
             self._stderr += chunk
 
     def _state(self) -> str:
-        return f"status {self.process.poll()}, {len(self.messages)} messages, stderr: {self.stderr[-2000:]}"
+        return f"status {self.process.poll()}, {super()._state()}, stderr: {self.stderr[-2000:]}"
 
 
 def _key(id_: Any) -> Any:

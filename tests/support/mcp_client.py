@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import mcp_schemas
-from tests.support.client import RpcClient, RpcFailed
+from tests.support.client import Conversation, RpcClient, RpcFailed
 from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
 from tests.support.mthds_server import isolated_env
 
@@ -46,8 +46,8 @@ def envelope(
     return {**(params or {}), "_meta": meta}
 
 
-class McpClient(RpcClient):
-    """One server and a conversation with it in which MCP comes up."""
+class McpConversation(Conversation):
+    """A conversation in which MCP comes up."""
 
     version = MODERN
     """The revision that `ask`, `mcp` and `tool` speak."""
@@ -148,6 +148,10 @@ class McpClient(RpcClient):
     def received(self, method: str) -> list[dict[str, Any]]:
         """The params of the notifications of a kind that came so far."""
         return [message.get("params", {}) for message in self.notifications if message["method"] == method]
+
+
+class McpClient(McpConversation, RpcClient):
+    """One server process and a conversation with it in which MCP comes up."""
 
 
 def serve_mcp(

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.mcp_client import McpClient, envelope, serve_mcp
-from tests.support.mcp_methods import greeting
+from tests.support.connected import Connected, connected
+from tests.support.mcp_client import envelope
 from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
 
 META = "io.modelcontextprotocol/"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
-    with serve_mcp(tmp_path_factory.mktemp("home")) as client:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connected]:
+    with connected(tmp_path_factory.mktemp("home")) as client:
         yield client
 
 
@@ -28,21 +28,21 @@ def code_of(answer: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("version", LEGACY)
-def test_a_version_that_is_spoken_is_agreed_on(client: McpClient, version: str) -> None:
+def test_a_version_that_is_spoken_is_agreed_on(client: Connected, version: str) -> None:
     assert client.initialize(version)["protocolVersion"] == version
 
 
 @pytest.mark.parametrize("version", ["1999-01-01", "2099-01-01", MODERN, "draft", ""])
-def test_any_other_version_is_answered_with_the_latest_that_shakes_hands(client: McpClient, version: str) -> None:
+def test_any_other_version_is_answered_with_the_latest_that_shakes_hands(client: Connected, version: str) -> None:
     assert client.initialize(version)["protocolVersion"] == LATEST_LEGACY
 
 
 @pytest.mark.parametrize("version", [None, 20251125, ["2025-11-25"]])
-def test_a_handshake_without_a_version_is_refused(client: McpClient, version: Any) -> None:
+def test_a_handshake_without_a_version_is_refused(client: Connected, version: Any) -> None:
     assert client.error("initialize", initialize_params(version))["code"] == -32602
 
 
-def test_a_capability_is_declared_from_the_revision_on_that_has_it(client: McpClient) -> None:
+def test_a_capability_is_declared_from_the_revision_on_that_has_it(client: Connected) -> None:
     declared = {version: set(client.initialize(version)["capabilities"]) for version in LEGACY}
 
     assert [version for version in LEGACY if "completions" in declared[version]] == list(LEGACY[1:])
@@ -51,7 +51,7 @@ def test_a_capability_is_declared_from_the_revision_on_that_has_it(client: McpCl
 
 
 @pytest.mark.parametrize("version", [*LEGACY, MODERN])
-def test_changes_of_lists_are_declared_since_hosts_drop_them_otherwise(client: McpClient, version: str) -> None:
+def test_changes_of_lists_are_declared_since_hosts_drop_them_otherwise(client: Connected, version: str) -> None:
     if version == MODERN:
         capabilities = client.modern("server/discover")["capabilities"]
     else:
@@ -60,7 +60,7 @@ def test_changes_of_lists_are_declared_since_hosts_drop_them_otherwise(client: M
     assert [capabilities[kind]["listChanged"] for kind in ("tools", "resources", "prompts")] == [True] * 3
 
 
-def test_discovery_names_the_modern_versions_and_the_tasks_extension(client: McpClient) -> None:
+def test_discovery_names_the_modern_versions_and_the_tasks_extension(client: Connected) -> None:
     found = client.modern("server/discover")
 
     assert found["supportedVersions"] == [MODERN]
@@ -69,7 +69,7 @@ def test_discovery_names_the_modern_versions_and_the_tasks_extension(client: Mcp
     assert found["instructions"]
 
 
-def test_a_client_need_not_say_who_it_is(client: McpClient) -> None:
+def test_a_client_need_not_say_who_it_is(client: Connected) -> None:
     params = envelope()
     del params["_meta"][META + "clientInfo"]
 
@@ -77,7 +77,7 @@ def test_a_client_need_not_say_who_it_is(client: McpClient) -> None:
 
 
 @pytest.mark.parametrize("requested", ["2025-11-25", "2024-11-05", "2027-01-01", "draft"])
-def test_an_envelope_of_a_version_without_envelopes_is_told_what_there_is(client: McpClient, requested: str) -> None:
+def test_an_envelope_of_a_version_without_envelopes_is_told_what_there_is(client: Connected, requested: str) -> None:
     error = client.error("tools/list", envelope(version=requested))
 
     assert error["code"] == -32022
@@ -94,7 +94,7 @@ def test_an_envelope_of_a_version_without_envelopes_is_told_what_there_is(client
         ("logLevel", 3),
     ],
 )
-def test_an_envelope_that_is_not_whole_is_refused(client: McpClient, member: str, value: Any) -> None:
+def test_an_envelope_that_is_not_whole_is_refused(client: Connected, member: str, value: Any) -> None:
     params = envelope()
     params["_meta"][META + member] = value
 
@@ -110,7 +110,7 @@ def test_an_envelope_that_is_not_whole_is_refused(client: McpClient, member: str
     ],
 )
 def test_what_only_the_modern_era_has_is_refused_without_an_envelope(
-    client: McpClient, method: str, params: dict[str, Any]
+    client: Connected, method: str, params: dict[str, Any]
 ) -> None:
     assert client.error(method, params)["code"] == -32602
 
@@ -128,21 +128,21 @@ def test_what_only_the_modern_era_has_is_refused_without_an_envelope(
     ],
 )
 def test_what_the_modern_era_removed_is_not_found_with_an_envelope(
-    client: McpClient, method: str, params: dict[str, Any]
+    client: Connected, method: str, params: dict[str, Any]
 ) -> None:
     assert client.mcp_error(method, params)["code"] == -32601
 
 
 @pytest.mark.parametrize("version", LEGACY[:-1])
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/result", "tasks/cancel", "tasks/list"])
-def test_tasks_are_not_found_before_the_revision_that_has_them(client: McpClient, version: str, method: str) -> None:
+def test_tasks_are_not_found_before_the_revision_that_has_them(client: Connected, version: str, method: str) -> None:
     client.speak(version)
 
     assert client.mcp_error(method, {"taskId": "x"})["code"] == -32601
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-def test_tasks_are_refused_to_a_modern_client_that_did_not_declare_them(client: McpClient, method: str) -> None:
+def test_tasks_are_refused_to_a_modern_client_that_did_not_declare_them(client: Connected, method: str) -> None:
     error = client.mcp_error(method, {"taskId": "x", "inputResponses": {}})
 
     assert error["code"] == -32021
@@ -150,14 +150,14 @@ def test_tasks_are_refused_to_a_modern_client_that_did_not_declare_them(client: 
 
 
 def test_before_the_handshake_only_ping_is_answered_without_an_envelope(tmp_path: Path) -> None:
-    with serve_mcp(tmp_path) as client:
+    with connected(tmp_path) as client:
         assert client.result("ping") == {}
         assert client.error("tools/list", {})["code"] == -32602
         assert client.error("logging/setLevel", {"level": "info"})["code"] == -32602
 
 
 def test_a_handshake_with_an_envelope_begins_no_session(tmp_path: Path) -> None:
-    with serve_mcp(tmp_path) as client:
+    with connected(tmp_path) as client:
         refused = client.error("initialize", envelope(initialize_params()))
         after = client.error("prompts/list", {})
 
@@ -165,14 +165,14 @@ def test_a_handshake_with_an_envelope_begins_no_session(tmp_path: Path) -> None:
 
 
 def test_requests_may_follow_the_handshake_without_waiting_for_it(tmp_path: Path) -> None:
-    with serve_mcp(tmp_path) as client:
+    with connected(tmp_path) as client:
         client.request("initialize", initialize_params("2025-06-18"))
         asked = client.request("prompts/list", {})
 
         assert "prompts" in client.result_of(asked)
 
 
-def test_both_eras_and_plain_calls_go_side_by_side_on_one_stream(client: McpClient) -> None:
+def test_both_eras_and_plain_calls_go_side_by_side_on_one_stream(client: Connected) -> None:
     client.speak("2025-06-18")
     legacy = [client.request("prompts/list", {}) for _ in range(3)]
     modern = [client.request("prompts/list", envelope()) for _ in range(3)]
@@ -187,12 +187,12 @@ def test_both_eras_and_plain_calls_go_side_by_side_on_one_stream(client: McpClie
     assert client.result_of(mixed[2])["methods"] == []
 
 
-def test_a_plain_call_with_an_envelope_stays_plain(client: McpClient) -> None:
+def test_a_plain_call_with_an_envelope_stays_plain(client: Connected) -> None:
     assert "resultType" not in client.result("methods/list", envelope())
 
 
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26"])
-def test_a_batch_is_answered_in_one_array_where_the_revision_has_batches(client: McpClient, version: str) -> None:
+def test_a_batch_is_answered_in_one_array_where_the_revision_has_batches(client: Connected, version: str) -> None:
     client.speak(version)
 
     client.send(
@@ -210,7 +210,7 @@ def test_a_batch_is_answered_in_one_array_where_the_revision_has_batches(client:
     assert all("result" in answer for answer in answers)
 
 
-def test_a_batch_of_notifications_is_answered_with_nothing(client: McpClient) -> None:
+def test_a_batch_of_notifications_is_answered_with_nothing(client: Connected) -> None:
     client.speak("2025-03-26")
     before = len(client.messages)
 
@@ -221,7 +221,7 @@ def test_a_batch_of_notifications_is_answered_with_nothing(client: McpClient) ->
 
 
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25", MODERN])
-def test_each_call_of_a_batch_is_refused_by_itself_where_the_revision_has_none(client: McpClient, version: str) -> None:
+def test_each_call_of_a_batch_is_refused_by_itself_where_the_revision_has_none(client: Connected, version: str) -> None:
     client.speak(version)
     params = envelope() if version == MODERN else {}
 
@@ -238,7 +238,7 @@ def test_each_call_of_a_batch_is_refused_by_itself_where_the_revision_has_none(c
         assert "no batches" in refused["error"]["message"]
 
 
-def test_a_handshake_in_a_batch_is_refused(client: McpClient) -> None:
+def test_a_handshake_in_a_batch_is_refused(client: Connected) -> None:
     client.speak("2025-03-26")
 
     client.send([{"jsonrpc": "2.0", "id": "batched", "method": "initialize", "params": initialize_params()}])
@@ -249,7 +249,7 @@ def test_a_handshake_in_a_batch_is_refused(client: McpClient) -> None:
 @pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])
 @pytest.mark.parametrize("id_", [None, 1.5])
 def test_an_id_that_only_plain_json_rpc_allows_is_refused(tmp_path: Path, version: str, id_: Any) -> None:
-    with serve_mcp(tmp_path) as client:
+    with connected(tmp_path) as client:
         client.speak(version)
         client.request("prompts/list", envelope() if version == MODERN else {}, id=id_)
         client.request("version", id="plain")
@@ -260,20 +260,20 @@ def test_an_id_that_only_plain_json_rpc_allows_is_refused(tmp_path: Path, versio
 
 @pytest.mark.parametrize("id_", [0, -1, "", "0", 2**53])
 def test_every_whole_number_and_text_is_an_id(tmp_path: Path, id_: Any) -> None:
-    with serve_mcp(tmp_path) as client:
+    with connected(tmp_path) as client:
         client.request("server/discover", envelope(), id=id_)
 
         assert client.answer(id_)["id"] == id_
 
 
-def test_ping_is_answered_with_an_empty_object(client: McpClient) -> None:
+def test_ping_is_answered_with_an_empty_object(client: Connected) -> None:
     for version in LEGACY:
         client.speak(version)
         assert client.mcp("ping") == {}
 
 
 @pytest.mark.parametrize("params", [{}, {"level": "loud"}, {"level": 1}])
-def test_a_log_level_that_there_is_not_is_refused(client: McpClient, params: dict[str, Any]) -> None:
+def test_a_log_level_that_there_is_not_is_refused(client: Connected, params: dict[str, Any]) -> None:
     client.speak(LATEST_LEGACY)
 
     assert client.mcp_error("logging/setLevel", params)["code"] == -32602
@@ -281,7 +281,7 @@ def test_a_log_level_that_there_is_not_is_refused(client: McpClient, params: dic
 
 @pytest.mark.parametrize("version", [*LEGACY, MODERN])
 @pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list", "nothing/at/all"])
-def test_what_no_server_offers_is_not_found(client: McpClient, version: str, method: str) -> None:
+def test_what_no_server_offers_is_not_found(client: Connected, version: str, method: str) -> None:
     client.speak(version)
 
     assert client.mcp_error(method)["code"] == -32601
@@ -301,7 +301,7 @@ def test_what_no_server_offers_is_not_found(client: McpClient, version: str, met
     ],
 )
 def test_a_notification_or_a_response_of_the_client_is_never_answered(
-    client: McpClient, message: dict[str, Any]
+    client: Connected, message: dict[str, Any]
 ) -> None:
     before = len(client.messages)
 
@@ -313,28 +313,7 @@ def test_a_notification_or_a_response_of_the_client_is_never_answered(
 
 @pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])
 def test_content_length_frames_carry_mcp_as_well(tmp_path: Path, version: str) -> None:
-    with serve_mcp(tmp_path, framing="headers") as client:
+    with connected(tmp_path, framing="headers") as client:
         client.speak(version)
 
         assert client.mcp("prompts/list")["prompts"]
-
-
-def test_a_new_handshake_forgets_what_the_last_one_asked_for(tmp_path: Path) -> None:
-    with serve_mcp(tmp_path) as client:
-        client.speak(LATEST_LEGACY)
-        client.mcp("logging/setLevel", {"level": "debug"})
-        client.speak(LATEST_LEGACY)
-        client.tool("execute", greeting())
-
-        assert client.received("notifications/message") == []
-
-
-def test_a_server_that_is_killed_right_after_the_probe_leaves_nothing_in_the_way(tmp_path: Path) -> None:
-    for _ in range(3):
-        with serve_mcp(tmp_path, allow_unanswered=True) as probed:
-            probed.mcp("server/discover")
-            probed.process.kill()
-
-    with serve_mcp(tmp_path) as client:
-        assert client.initialize()["protocolVersion"] == LATEST_LEGACY
-        assert client.tool("execute", greeting())["isError"] is False
