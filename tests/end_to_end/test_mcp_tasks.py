@@ -84,13 +84,6 @@ def test_a_run_that_failed_is_a_task_that_failed(legacy: McpClient) -> None:
     assert task(legacy, "get", task_id)["status"] == "failed"
 
 
-def test_a_request_that_never_became_a_run_is_no_task(legacy: McpClient) -> None:
-    result = legacy.tool("execute", {"method": "nowhere.mthds", "inputs": {}}, task=LATER)
-
-    assert "task" not in result
-    assert result["isError"] is True
-
-
 def test_a_task_is_cancelled_once(legacy: McpClient, tmp_path: Path) -> None:
     task_id = begun_task(legacy, Gate(tmp_path))
 
@@ -110,39 +103,12 @@ def test_tasks_are_listed_newest_first(legacy: McpClient) -> None:
     assert listed[:3] == list(reversed(ids))
 
 
-def test_a_list_of_tasks_refuses_a_cursor_that_is_none(legacy: McpClient) -> None:
-    assert legacy.mcp_error("tasks/list", {"cursor": "nowhere"})["code"] == -32602
-
-
-@pytest.mark.parametrize("method", ["get", "result", "cancel"])
-@pytest.mark.parametrize("task_id", ["nobody", "not an id", ""])
-def test_a_task_that_there_is_not_is_refused(legacy: McpClient, method: str, task_id: str) -> None:
-    assert legacy.mcp_error(f"tasks/{method}", {"taskId": task_id})["code"] == -32602
-
-
 def test_an_older_revision_ignores_that_a_task_is_asked_for(server: McpClient) -> None:
     server.speak("2025-06-18")
 
     result = server.tool("execute", greeting(), task=LATER)
 
     assert result["structuredContent"]["output"] == {"text": "Hello Ann"}
-
-
-def test_the_tools_that_run_methods_may_be_tasks(legacy: McpClient) -> None:
-    tools = legacy.tools()
-
-    assert [tools[name]["execution"] for name in ("execute", "start")] == [{"taskSupport": "optional"}] * 2
-    assert tools["validate"].get("execution", {}).get("taskSupport", "forbidden") == "forbidden"
-
-
-def test_a_tool_that_cannot_be_a_task_is_refused_as_one(legacy: McpClient) -> None:
-    error = legacy.mcp_error("tools/call", {"name": "list_runs", "arguments": {}, "task": LATER})
-
-    assert error["code"] == -32601
-
-
-def test_the_modern_list_of_tools_says_nothing_of_tasks(modern: McpClient) -> None:
-    assert [name for name, tool in modern.tools().items() if "execution" in tool] == []
 
 
 def test_a_short_run_is_answered_at_once_although_the_client_takes_tasks(modern: McpClient) -> None:
@@ -207,13 +173,6 @@ def test_a_modern_task_takes_answers_that_nobody_asked_for(modern: McpClient, tm
     assert ended_task(modern, task_id)["status"] == "completed"
 
 
-@pytest.mark.parametrize("method", ["get", "cancel", "update"])
-def test_a_modern_task_that_there_is_not_is_refused(modern: McpClient, method: str) -> None:
-    error = modern.mcp_error(f"tasks/{method}", {"taskId": "nobody", "inputResponses": {}}, capabilities=TAKES_TASKS)
-
-    assert error["code"] == -32602
-
-
 def test_a_client_that_listens_is_told_of_a_task_until_its_result(modern: McpClient, tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     task_id = begun_task(modern, gate)
@@ -237,12 +196,6 @@ def test_a_client_that_listens_is_told_of_a_task_until_its_result(modern: McpCli
 
     assert promised["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": asked}
     assert told["params"]["result"]["structuredContent"]["output"] == {"text": "through"}
-
-
-def test_to_listen_for_tasks_the_client_must_take_them(modern: McpClient) -> None:
-    error = modern.mcp_error("subscriptions/listen", {"notifications": {"taskIds": ["x"]}})
-
-    assert error["code"] == -32021
 
 
 def test_a_run_is_the_same_task_in_both_eras_and_on_the_plain_side(legacy: McpClient, tmp_path: Path) -> None:

@@ -8,23 +8,11 @@ from typing import Any
 import pytest
 
 from tests.support.bundles import GREETING
-from tests.support.client import RpcFailed
 from tests.support.ledgers import until
-from tests.support.mcp_client import McpClient, envelope, serve_mcp
+from tests.support.mcp_client import McpClient, envelope, serve_mcp, text_of
 from tests.support.mcp_methods import Gate, failing, greeting, large, sequence
 from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
 
-NINE = [
-    "execute",
-    "start",
-    "validate",
-    "run_status",
-    "run_result",
-    "cancel_run",
-    "list_runs",
-    "list_methods",
-    "inputs_template",
-]
 BOTH_ERAS = pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])
 INLINE = 9_000
 PIPES = ("chain.all", "chain.one", "chain.two", "chain.three")
@@ -40,19 +28,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpClient]:
         yield client
 
 
-def text_of(result: dict[str, Any]) -> str:
-    return "".join(part["text"] for part in result["content"] if part["type"] == "text")
-
-
 def progress_of(client: McpClient, token: Any) -> list[dict[str, Any]]:
     return [params for params in client.received("notifications/progress") if params["progressToken"] == token]
-
-
-@pytest.mark.parametrize("version", [*LEGACY, MODERN])
-def test_the_nine_tools_come_first_and_in_one_order(client: McpClient, version: str) -> None:
-    client.speak(version)
-
-    assert list(client.tools())[:9] == NINE
 
 
 @pytest.mark.parametrize("version", [*LEGACY, MODERN])
@@ -91,56 +68,6 @@ def test_a_missing_input_is_named_with_the_next_step(client: McpClient) -> None:
     assert result["isError"] is True
     assert result["structuredContent"]["problem"]["code"] == "input.missing"
     assert "name" in text_of(result)
-
-
-def test_what_is_advised_is_named_as_the_caller_knows_it(client: McpClient) -> None:
-    said = [
-        text_of(client.tool("execute", {"method": "nowhere.mthds", "inputs": {}})),
-        text_of(client.tool("run_status", {"run_id": "nobody"})),
-        text_of(client.tool("start", greeting())),
-    ]
-
-    for plain in ("runs/", "methods/list", "methods/inputs", "rpc.discover"):
-        assert [text for text in said if plain in text] == []
-
-
-@pytest.mark.parametrize("version", [*LEGACY, MODERN])
-def test_a_tool_that_there_is_not_is_a_protocol_error(client: McpClient, version: str) -> None:
-    client.speak(version)
-
-    error = client.mcp_error("tools/call", {"name": "exceute", "arguments": {}})
-
-    assert error["code"] == -32602
-    assert "exceute" in error["message"]
-
-
-@pytest.mark.parametrize("params", [{}, {"name": None}, {"name": 1}, {"name": "list_runs", "arguments": 1}])
-def test_a_call_that_is_not_one_is_a_protocol_error(client: McpClient, params: dict[str, Any]) -> None:
-    assert client.mcp_error("tools/call", params)["code"] == -32602
-
-
-@BOTH_ERAS
-@pytest.mark.parametrize("arguments", [{"limit": "many"}, {"limit": 0}, {"unheard_of": 1}])
-def test_wrong_arguments_are_a_result_that_the_model_sees(
-    client: McpClient, version: str, arguments: dict[str, Any]
-) -> None:
-    client.speak(version)
-
-    result = client.tool("list_runs", arguments, as_sent=True)
-
-    assert result["isError"] is True
-    assert result["structuredContent"]["problem"]["code"] == "request.invalid"
-    assert next(iter(arguments)) in text_of(result)
-
-
-@pytest.mark.parametrize("version", LEGACY[:-1])
-def test_wrong_arguments_are_a_protocol_error_in_older_revisions(client: McpClient, version: str) -> None:
-    client.speak(version)
-
-    with pytest.raises(RpcFailed) as failed:
-        client.tool("list_runs", {"limit": "many"}, as_sent=True)
-
-    assert failed.value.error["code"] == -32602
 
 
 @pytest.mark.parametrize(
@@ -203,13 +130,6 @@ def test_runs_can_be_looked_up_whoever_ran_them(client: McpClient, version: str)
     assert status["next_call"] == {"tool": "run_result", "arguments": {"run_id": run_id}}
     assert result["output"] == {"text": "Hello Ann"}
     assert run_id in [run["pipeline_run_id"] for run in listed["runs"]]
-
-
-def test_a_run_that_there_is_not_is_a_failed_result(client: McpClient) -> None:
-    for tool in ("run_status", "run_result", "cancel_run"):
-        result = client.tool(tool, {"run_id": "nobody"})
-        assert result["isError"] is True
-        assert result["structuredContent"]["problem"]["code"] == "run.not_found"
 
 
 @BOTH_ERAS
@@ -310,13 +230,6 @@ def test_a_run_can_be_stopped_by_its_id(client: McpClient, tmp_path: Path) -> No
     assert stopped["isError"] is False
     assert result["isError"] is True
     assert result["structuredContent"]["problem"]["code"] == "run.cancelled"
-
-
-def test_start_is_refused_where_no_run_outlives_the_server(client: McpClient) -> None:
-    result = client.tool("start", greeting())
-
-    assert result["isError"] is True
-    assert "execute" in result["structuredContent"]["problem"]["next_step"]["detail"]
 
 
 @pytest.mark.parametrize("version", [*LEGACY, MODERN])

@@ -18,6 +18,7 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from orchestrators.engines import lanes
 from rpc_server.bootstrap import open_services
 from rpc_server.calls.call_spec import method_table
 from rpc_server.calls.errors import to_rpc_error
@@ -134,8 +135,19 @@ class _Opened:
         return self._services.plugins.errors.map(error)
 
 
+class _NoEngines:
+    """In the place of what starts an engine."""
+
+    def __init__(self) -> None:
+        self.asked_for = 0
+
+    def start(self, *_: Any, **__: Any) -> Any:
+        self.asked_for += 1
+        raise AssertionError("there are no engines here")
+
+
 def connected(home: Path, *, workspace: Path | None = None, framing: Framing = "lines") -> Connected:
-    """The real server, as `serve_mcp` starts it in a process. No engine is booted unless a call needs one."""
+    """The real server, as `serve_mcp` starts it in a process. It has no engines."""
     directory = workspace or home / "workspace"
     directory.mkdir(parents=True, exist_ok=True)
     env = isolated_env(home)
@@ -143,10 +155,14 @@ def connected(home: Path, *, workspace: Path | None = None, framing: Framing = "
     async def serve(streams: Streams) -> int:
         settings = load_settings(Flags(), cwd=directory, environ=env)
         redactor = Redactor({})
+        engines = _NoEngines()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", env["XDG_STATE_HOME"])
+            patch.setattr(lanes, "EngineProcess", engines.start)
             async with open_services(settings, redactor, "reader") as services:
-                return await serve_peer(streams, settings, redactor, _Opened(services), anyio.Event())
+                status = await serve_peer(streams, settings, redactor, _Opened(services), anyio.Event())
+        assert not engines.asked_for, "a test that needs an engine needs a server in a process"
+        return status
 
     return Connected(serve, framing)
 

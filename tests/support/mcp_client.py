@@ -8,6 +8,7 @@ with serve_mcp(home) as client:
     assert client.mcp("ping") == {}
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.mcp_schemas import LATEST_LEGACY, LEGACY, MODERN
 from tests.support.mthds_server import isolated_env
 
 COMMAND: Sequence[str] = (sys.executable, "-P", "-m", "rpc_server.cli", "serve")
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 TASKS = "io.modelcontextprotocol/tasks"
 TAKES_TASKS: dict[str, Any] = {"extensions": {TASKS: {}}}
 """The capabilities of a modern client that takes tasks."""
@@ -145,9 +147,33 @@ class McpConversation(Conversation):
         result: dict[str, Any] = self.result_of(self.ask_tool(name, arguments, **more))
         return result
 
+    def listen(self, **notifications: Any) -> tuple[Any, dict[str, Any]]:
+        """Open a subscription: its id, and what was promised."""
+        asked = self.request("subscriptions/listen", envelope({"notifications": notifications}))
+        promised = self.message(lambda message: is_for(message, asked, "notifications/subscriptions/acknowledged"))
+        return asked, promised["params"]["notifications"]
+
+    def read(self, uri: str) -> Any:
+        """What a resource holds, as JSON where it is that."""
+        (contents,) = self.mcp("resources/read", {"uri": uri})["contents"]
+        assert contents["uri"] == uri
+        return contents["text"] if contents["mimeType"] != "application/json" else json.loads(contents["text"])
+
     def received(self, method: str) -> list[dict[str, Any]]:
         """The params of the notifications of a kind that came so far."""
         return [message.get("params", {}) for message in self.notifications if message["method"] == method]
+
+
+def text_of(result: dict[str, Any]) -> str:
+    """What a result of a tool says as text."""
+    return "".join(part["text"] for part in result["content"] if part["type"] == "text")
+
+
+def is_for(message: Any, subscription: Any, method: str) -> bool:
+    """Whether it is a notification of a kind that a subscription gets."""
+    if not isinstance(message, dict) or message.get("method") != method:
+        return False
+    return bool(message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION) == subscription)
 
 
 class McpClient(McpConversation, RpcClient):
