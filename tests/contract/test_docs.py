@@ -39,14 +39,13 @@ from rpc_server.wire import errors as wire_errors
 from rpc_server.wire.peer import Peer
 from schemas import problem, results, runs
 from tests.support.cli import run_cli
-from tests.support.client import ROOT, RpcClient
+from tests.support.client import ROOT
 from tests.support.docs import (
     PAGES,
-    Exchange,
     anchors,
     blocks,
     codes,
-    differences,
+    converse,
     exchanges,
     links,
     page,
@@ -397,29 +396,6 @@ class TestCommandLine:
             if words[:1] == ["mthds-rpc"]:
                 assert words[1] in COMMANDS, line
                 assert {word for word in words if word.startswith("--")} <= flags_in(help_of(words[1])), line
-
-
-def converse(client: RpcClient, exchange: Exchange) -> None:
-    """Send what a page sends, and compare what comes back with what it shows."""
-    for message in exchange.sent:
-        client.send(message)
-    for documented in exchange.received:
-        assert not differences(documented, reply(client, documented)), documented
-
-
-def reply(client: RpcClient, documented: Any) -> Any:
-    if isinstance(documented, list):
-        return client.message(lambda message: isinstance(message, list))
-    if "method" in documented:
-        wanted = documented["params"]
-        return client.message(
-            lambda message: (
-                isinstance(message, dict)
-                and "method" in message
-                and all(message["params"][name] == wanted[name] for name in ("progressToken", "progress"))
-            )
-        )
-    return client.answer(documented["id"])
 
 
 def workspace(directory: Path, text: str) -> Path:

@@ -115,32 +115,6 @@ def test_what_only_the_modern_era_has_is_refused_without_an_envelope(
     assert client.error(method, params)["code"] == -32602
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("initialize", initialize_params()),
-        ("ping", {}),
-        ("logging/setLevel", {"level": "info"}),
-        ("resources/subscribe", {"uri": "mthds://runs/x"}),
-        ("resources/unsubscribe", {"uri": "mthds://runs/x"}),
-        ("tasks/result", {"taskId": "x"}),
-        ("tasks/list", {}),
-    ],
-)
-def test_what_the_modern_era_removed_is_not_found_with_an_envelope(
-    client: Connected, method: str, params: dict[str, Any]
-) -> None:
-    assert client.mcp_error(method, params)["code"] == -32601
-
-
-@pytest.mark.parametrize("version", LEGACY[:-1])
-@pytest.mark.parametrize("method", ["tasks/get", "tasks/result", "tasks/cancel", "tasks/list"])
-def test_tasks_are_not_found_before_the_revision_that_has_them(client: Connected, version: str, method: str) -> None:
-    client.speak(version)
-
-    assert client.mcp_error(method, {"taskId": "x"})["code"] == -32601
-
-
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
 def test_tasks_are_refused_to_a_modern_client_that_did_not_declare_them(client: Connected, method: str) -> None:
     error = client.mcp_error(method, {"taskId": "x", "inputResponses": {}})
@@ -191,61 +165,6 @@ def test_a_plain_call_with_an_envelope_stays_plain(client: Connected) -> None:
     assert "resultType" not in client.result("methods/list", envelope())
 
 
-@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26"])
-def test_a_batch_is_answered_in_one_array_where_the_revision_has_batches(client: Connected, version: str) -> None:
-    client.speak(version)
-
-    client.send(
-        [
-            {"jsonrpc": "2.0", "id": f"{version}-1", "method": "ping"},
-            {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "nothing"}},
-            {"jsonrpc": "2.0", "id": f"{version}-2", "method": "prompts/list"},
-            {"jsonrpc": "2.0", "id": f"{version}-3", "method": "version"},
-        ]
-    )
-
-    client.answer(f"{version}-1")
-    answers = client.message(lambda message: isinstance(message, list) and message[0]["id"] == f"{version}-1")
-    assert [answer["id"] for answer in answers] == [f"{version}-{number}" for number in (1, 2, 3)]
-    assert all("result" in answer for answer in answers)
-
-
-def test_a_batch_of_notifications_is_answered_with_nothing(client: Connected) -> None:
-    client.speak("2025-03-26")
-    before = len(client.messages)
-
-    client.send([{"jsonrpc": "2.0", "method": "notifications/initialized"}] * 2)
-    client.mcp("ping")
-
-    assert [message for message in client.messages[before:] if isinstance(message, list)] == []
-
-
-@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25", MODERN])
-def test_each_call_of_a_batch_is_refused_by_itself_where_the_revision_has_none(client: Connected, version: str) -> None:
-    client.speak(version)
-    params = envelope() if version == MODERN else {}
-
-    client.send(
-        [
-            {"jsonrpc": "2.0", "id": f"{version}-a", "method": "prompts/list", "params": params},
-            {"jsonrpc": "2.0", "id": f"{version}-b", "method": "version"},
-        ]
-    )
-
-    for id_ in (f"{version}-a", f"{version}-b"):
-        refused = client.message(lambda message, id_=id_: isinstance(message, dict) and message.get("id") == id_)
-        assert code_of(refused) == -32600
-        assert "no batches" in refused["error"]["message"]
-
-
-def test_a_handshake_in_a_batch_is_refused(client: Connected) -> None:
-    client.speak("2025-03-26")
-
-    client.send([{"jsonrpc": "2.0", "id": "batched", "method": "initialize", "params": initialize_params()}])
-
-    assert code_of(client.answer("batched")) == -32600
-
-
 @pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])
 @pytest.mark.parametrize("id_", [None, 1.5])
 def test_an_id_that_only_plain_json_rpc_allows_is_refused(tmp_path: Path, version: str, id_: Any) -> None:
@@ -264,51 +183,6 @@ def test_every_whole_number_and_text_is_an_id(tmp_path: Path, id_: Any) -> None:
         client.request("server/discover", envelope(), id=id_)
 
         assert client.answer(id_)["id"] == id_
-
-
-def test_ping_is_answered_with_an_empty_object(client: Connected) -> None:
-    for version in LEGACY:
-        client.speak(version)
-        assert client.mcp("ping") == {}
-
-
-@pytest.mark.parametrize("params", [{}, {"level": "loud"}, {"level": 1}])
-def test_a_log_level_that_there_is_not_is_refused(client: Connected, params: dict[str, Any]) -> None:
-    client.speak(LATEST_LEGACY)
-
-    assert client.mcp_error("logging/setLevel", params)["code"] == -32602
-
-
-@pytest.mark.parametrize("version", [*LEGACY, MODERN])
-@pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list", "nothing/at/all"])
-def test_what_no_server_offers_is_not_found(client: Connected, version: str, method: str) -> None:
-    client.speak(version)
-
-    assert client.mcp_error(method)["code"] == -32601
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        {"jsonrpc": "2.0", "method": "notifications/roots/list_changed"},
-        {"jsonrpc": "2.0", "method": "notifications/unheard_of", "params": {}},
-        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "never sent"}},
-        {"jsonrpc": "2.0", "method": "notifications/cancelled"},
-        {"jsonrpc": "2.0", "method": "tools/list"},
-        {"jsonrpc": "2.0", "id": "s1", "result": {"action": "accept"}},
-        {"jsonrpc": "2.0", "id": "s1", "error": {"code": -1, "message": "declined"}},
-    ],
-)
-def test_a_notification_or_a_response_of_the_client_is_never_answered(
-    client: Connected, message: dict[str, Any]
-) -> None:
-    before = len(client.messages)
-
-    client.send(message)
-    client.mcp("server/discover")
-
-    assert len(client.messages) == before + 1
 
 
 @pytest.mark.parametrize("version", [LATEST_LEGACY, MODERN])

@@ -42,48 +42,6 @@ def test_the_templates_name_every_family_that_is_not_listed(client: Connected, v
     assert {"mthds://methods/{name}", "mthds://runs/{id}"} <= templates
 
 
-@pytest.mark.parametrize("version", [*LEGACY, MODERN])
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "mthds://methods/nowhere.mthds",
-        "mthds://methods/../secret.mthds",
-        "mthds://methods/",
-        "mthds://runs/nobody",
-        "mthds://runs/not%20an%20id",
-        "mthds://runs/",
-        "mthds://schemas/nothing",
-        "mthds://",
-        "file:///etc/passwd",
-        "ui://elsewhere/page.html",
-        "",
-    ],
-)
-def test_a_resource_that_there_is_not_is_not_found(client: Connected, version: str, uri: str) -> None:
-    client.speak(version)
-
-    error = client.mcp_error("resources/read", {"uri": uri})
-
-    assert error["code"] == (-32602 if version == MODERN else -32002)
-    assert error["data"] == {"uri": uri}
-
-
-@pytest.mark.parametrize("params", [{}, {"uri": None}, {"uri": 1}])
-def test_to_read_a_resource_it_must_be_named(client: Connected, params: dict[str, Any]) -> None:
-    assert client.mcp_error("resources/read", params)["code"] == -32602
-
-
-@BOTH_ERAS
-@pytest.mark.parametrize("method", LISTS)
-@pytest.mark.parametrize("cursor", ["nowhere", "after-", "after--1", "after-x", 7])
-def test_a_cursor_that_was_never_given_out_is_refused(
-    client: Connected, version: str, method: str, cursor: Any
-) -> None:
-    client.speak(version)
-
-    assert client.mcp_error(method, {"cursor": cursor})["code"] == -32602
-
-
 @pytest.mark.parametrize("method", LISTS)
 def test_a_list_is_the_same_each_time(client: Connected, method: str) -> None:
     assert client.mcp(method) == client.mcp(method)
@@ -167,24 +125,6 @@ def test_a_subscription_that_the_client_ends_is_not_answered(client: Connected) 
     assert [message for message in client.messages if isinstance(message, dict) and message.get("id") == asked] == []
 
 
-@pytest.mark.parametrize("version", [*LEGACY, MODERN])
-@pytest.mark.parametrize(
-    "ref",
-    [
-        {"type": "ref/prompt", "name": "nothing"},
-        {"type": "ref/resource", "uri": "mthds://nothing/{id}"},
-        {"type": "ref/tool", "name": "execute"},
-        {},
-    ],
-)
-def test_what_there_is_not_cannot_be_completed(client: Connected, version: str, ref: dict[str, Any]) -> None:
-    client.speak(version)
-
-    error = client.mcp_error("completion/complete", {"ref": ref, "argument": {"name": "id", "value": ""}})
-
-    assert error["code"] == -32602
-
-
 @BOTH_ERAS
 def test_every_prompt_can_be_had_with_the_arguments_it_needs(client: Connected, version: str) -> None:
     client.speak(version)
@@ -193,25 +133,6 @@ def test_every_prompt_can_be_had_with_the_arguments_it_needs(client: Connected, 
         arguments = {argument["name"]: "greet.mthds" for argument in prompt["arguments"]}
         found = client.mcp("prompts/get", {"name": prompt["name"], "arguments": arguments})
         assert "greet.mthds" in found["messages"][0]["content"]["text"]
-
-
-@BOTH_ERAS
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"name": "nothing"},
-        {"name": "run_method"},
-        {"name": "run_method", "arguments": {"method": ""}},
-        {"name": "run_method", "arguments": {"method": 1}},
-        {},
-    ],
-)
-def test_a_prompt_that_there_is_not_or_that_lacks_an_argument_is_refused(
-    client: Connected, version: str, params: dict[str, Any]
-) -> None:
-    client.speak(version)
-
-    assert client.mcp_error("prompts/get", params)["code"] == -32602
 
 
 @BOTH_ERAS

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import RpcFailed
 from tests.support.connected import Connected, connected
 from tests.support.mcp_client import text_of
 from tests.support.mcp_methods import greeting
@@ -49,21 +48,6 @@ def test_what_is_advised_is_named_as_the_caller_knows_it(client: Connected) -> N
         assert [text for text in said if plain in text] == []
 
 
-@pytest.mark.parametrize("version", [*LEGACY, MODERN])
-def test_a_tool_that_there_is_not_is_a_protocol_error(client: Connected, version: str) -> None:
-    client.speak(version)
-
-    error = client.mcp_error("tools/call", {"name": "exceute", "arguments": {}})
-
-    assert error["code"] == -32602
-    assert "exceute" in error["message"]
-
-
-@pytest.mark.parametrize("params", [{}, {"name": None}, {"name": 1}, {"name": "list_runs", "arguments": 1}])
-def test_a_call_that_is_not_one_is_a_protocol_error(client: Connected, params: dict[str, Any]) -> None:
-    assert client.mcp_error("tools/call", params)["code"] == -32602
-
-
 @BOTH_ERAS
 @pytest.mark.parametrize("arguments", [{"limit": "many"}, {"limit": 0}, {"unheard_of": 1}])
 def test_wrong_arguments_are_a_result_that_the_model_sees(
@@ -76,16 +60,6 @@ def test_wrong_arguments_are_a_result_that_the_model_sees(
     assert result["isError"] is True
     assert result["structuredContent"]["problem"]["code"] == "request.invalid"
     assert next(iter(arguments)) in text_of(result)
-
-
-@pytest.mark.parametrize("version", LEGACY[:-1])
-def test_wrong_arguments_are_a_protocol_error_in_older_revisions(client: Connected, version: str) -> None:
-    client.speak(version)
-
-    with pytest.raises(RpcFailed) as failed:
-        client.tool("list_runs", {"limit": "many"}, as_sent=True)
-
-    assert failed.value.error["code"] == -32602
 
 
 def test_a_run_that_there_is_not_is_a_failed_result(client: Connected) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.client import ROOT
+from tests.support.client import ROOT, Conversation
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")])
 LEFT_OUT = "…"
@@ -115,6 +115,34 @@ def _messages(text: str) -> Iterator[Any]:
 def _is_from_client(message: Any) -> bool:
     first = message[0] if isinstance(message, list) else message
     return "method" in first and first["method"] != "notifications/progress"
+
+
+def converse(client: Conversation, exchange: Exchange) -> None:
+    """Send what a page sends, and compare what comes back with what it shows."""
+    for message in exchange.sent:
+        client.send(message)
+    for documented in exchange.received:
+        assert not differences(documented, reply(client, documented)), documented
+
+
+def reply(client: Conversation, documented: Any) -> Any:
+    """What the server says where a page shows `documented`."""
+    if isinstance(documented, list):
+        return client.message(lambda message: _is_batch_of(message, documented))
+    if "method" in documented:
+        wanted = documented["params"]
+        return client.message(
+            lambda message: (
+                isinstance(message, dict)
+                and "method" in message
+                and all(message["params"][name] == wanted[name] for name in ("progressToken", "progress"))
+            )
+        )
+    return client.answer(documented["id"])
+
+
+def _is_batch_of(message: Any, documented: list[Any]) -> bool:
+    return isinstance(message, list) and [one["id"] for one in message] == [one["id"] for one in documented]
 
 
 def differences(documented: Any, real: Any, place: str = "answer") -> list[str]:
