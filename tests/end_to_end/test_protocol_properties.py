@@ -1,28 +1,17 @@
 """Whatever arrives: the connection lives on, answers each request with an id once, and nothing else."""
 
-import asyncio
 import json
-import os
-import socket
 from collections import Counter
 from typing import Any
 
-import anyio
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rpc_server.calls.call_spec import method_table
-from rpc_server.calls.errors import to_rpc_error
-from rpc_server.redaction import Redactor
-from rpc_server.transport.stdio import ProtocolFds
-from rpc_server.transport.streams import open_streams
-from rpc_server.wire.connection import serve_connection
-from rpc_server.wire.dispatch import Dispatcher
 from rpc_server.wire.framing import Framing, frame
 from tests.support.client import RpcClient
+from tests.support.connected import connected_wire
 from tests.support.defaults import limits
-from tests.support.server import Events, specs
 from tests.support.wire_server import wire_server
 
 LIMITS = limits(
@@ -95,25 +84,13 @@ def key(id_: Any) -> Any:
     return isinstance(id_, str), id_
 
 
-async def conversation(data: bytes) -> list[Any]:
+def conversation(data: bytes) -> list[Any]:
     """Everything a server says to `data`, to its own end."""
-    ours, theirs = socket.socketpair()
-    fds = ProtocolFds(os.dup(ours.fileno()), ours.detach())
-    reader, writer = await asyncio.open_connection(sock=theirs, limit=2**26)
-    dispatcher = Dispatcher(method_table(specs(Events())), to_rpc_error)
-    with anyio.fail_after(60):
-        async with anyio.create_task_group() as tasks:
-
-            async def serve() -> None:
-                async with open_streams(fds, LIMITS.max_queued_bytes) as streams:
-                    assert await serve_connection(streams, dispatcher, LIMITS, Redactor({}).json, anyio.Event()) == 0
-
-            tasks.start_soon(serve)
-            writer.write(data)
-            writer.write_eof()
-            said = await reader.read()
-        writer.close()
-    return [json.loads(line) for line in said.splitlines()]
+    with connected_wire(LIMITS) as client:
+        client.send_bytes(data)
+        client.close_stdin()
+        assert client.wait() == 0
+    return client.messages
 
 
 def answers_in(said: list[Any]) -> list[Any]:
@@ -128,7 +105,7 @@ def answers_in(said: list[Any]) -> list[Any]:
 def test_each_request_with_an_id_is_answered_once_and_nothing_else_is(sent: list[Any]) -> None:
     lines = b"".join(json.dumps(message).encode() + b"\n" for message in sent)
 
-    said = asyncio.run(conversation(lines))
+    said = conversation(lines)
 
     expected = [id_ for message in sent for id_ in all_expected_of(message)]
     answers = answers_in(said)
@@ -143,7 +120,7 @@ def test_garbage_is_answered_and_survived(lines: list[bytes]) -> None:
     data = b"{}\n" + b"".join(line + b"\n" for line in lines)
     mark = b'{"jsonrpc":"2.0","id":"mark","method":"version"}\n'
 
-    said = asyncio.run(conversation(data + mark))
+    said = conversation(data + mark)
 
     assert answers_in(said)[-1] == {"jsonrpc": "2.0", "id": "mark", "result": {"version": "test"}}
 

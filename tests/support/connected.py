@@ -27,15 +27,17 @@ from rpc_server.server import serve_peer
 from rpc_server.settings.settings import Flags, load_settings
 from rpc_server.transport.streams import InputStream, OutputStream
 from rpc_server.wire.byte_streams import Streams
-from rpc_server.wire.connection import serve_connection
+from rpc_server.wire.connection import Limits, serve_connection
 from rpc_server.wire.dispatch import Dispatcher
 from rpc_server.wire.framing import Decoder
+from tests.support import defaults
 from tests.support.client import TIMEOUT_S, Framing
 from tests.support.mcp_client import McpConversation
 from tests.support.mthds_server import isolated_env
-from tests.support.server import Events, limits_of, specs
+from tests.support.server import Events, specs
 
 Serve = Callable[[Streams], Awaitable[int]]
+_LIMITS = defaults.limits()
 
 
 class Connected(McpConversation):
@@ -167,11 +169,11 @@ def connected(home: Path, *, workspace: Path | None = None, framing: Framing = "
     return Connected(serve, framing)
 
 
-def connected_wire(*limits: str, framing: Framing = "lines") -> Connected:
-    """The small server of `tests.support.server`; each of `limits` is `name=value`."""
+def connected_wire(limits: Limits = _LIMITS, *, framing: Framing = "lines") -> Connected:
+    """The small server of `tests.support.server`."""
 
     async def serve(streams: Streams) -> int:
         dispatcher = Dispatcher(method_table(specs(Events())), to_rpc_error)
-        return await serve_connection(streams, dispatcher, limits_of(list(limits)), Redactor({}).json, anyio.Event())
+        return await serve_connection(streams, dispatcher, limits, Redactor({}).json, anyio.Event())
 
     return Connected(serve, framing)
