@@ -4,6 +4,7 @@ Shapes follow OpenRPC 1.3.2; schemas are JSON Schema 2020-12.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, cast
 
 from mthds.protocol.problem.registry import CORE_CODE_SPECS
@@ -24,8 +25,9 @@ _REF = "#/components/schemas/{model}"
 
 def document() -> dict[str, Any]:
     """The whole document, the same for every server of one version."""
-    table = wire_methods(_no_services, "")
-    schemas = _schemas(list(table.values()))
+    specs = sorted(wire_methods(_no_services, "").values(), key=lambda spec: spec.name)
+    schemas = _schemas(specs)
+    errors = {str(error["code"]): error for error in _errors(COMMON_ERRORS)}
     return {
         "openrpc": "1.3.2",
         "info": {
@@ -34,8 +36,8 @@ def document() -> dict[str, Any]:
             "description": "Run MTHDS methods over JSON-RPC 2.0 on stdin and stdout.",
             "license": {"name": "Apache-2.0"},
         },
-        "methods": [_method(spec, schemas) for spec in sorted(table.values(), key=lambda spec: spec.name)],
-        "components": {"schemas": schemas["$defs"]},
+        "methods": [_method(spec, schemas, errors) for spec in specs],
+        "components": {"schemas": schemas, "errors": errors},
     }
 
 
@@ -48,12 +50,11 @@ def _schemas(specs: list[CallSpec]) -> dict[str, Any]:
     results = [(spec.result_model, "serialization") for spec in specs if spec.result_model is not None]
     unique = list(dict.fromkeys([*params, *results, (Problem, "serialization")]))
     _, schemas = models_json_schema(cast("Any", unique), ref_template=_REF)
-    return schemas
+    return cast("dict[str, Any]", schemas["$defs"])
 
 
-def _method(spec: CallSpec, schemas: dict[str, Any]) -> dict[str, Any]:
-    model = spec.params_model
-    params = schemas["$defs"][model.__name__] if model is not None else {"properties": {}}
+def _method(spec: CallSpec, schemas: dict[str, Any], errors: dict[str, Any]) -> dict[str, Any]:
+    params = schemas[model.__name__] if (model := spec.params_model) else {"properties": {}}
     required = set(params.get("required", ()))
     return {
         "name": spec.name,
@@ -61,48 +62,46 @@ def _method(spec: CallSpec, schemas: dict[str, Any]) -> dict[str, Any]:
         "paramStructure": "either",
         "params": [
             {"name": name, "required": name in required, "schema": schema, **_description(schema)}
-            for name, schema in sorted(params["properties"].items(), key=_has_no_position)
+            # `_meta` is given by name alone, so it comes last.
+            for name, schema in sorted(params["properties"].items(), key=lambda param: param[0] == META)
         ],
         "result": {"name": "result", "schema": _result(spec)},
-        "errors": _errors([*COMMON_ERRORS, *spec.errors]),
+        "errors": [_reference(error, spec.name, errors) for error in _errors([*COMMON_ERRORS, *spec.errors])],
     }
-
-
-def _has_no_position(param: tuple[str, Any]) -> bool:
-    """`_meta` is given by name alone, so it comes last."""
-    return param[0] == META
 
 
 def _description(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": schema["description"]} if "description" in schema else {}
 
 
-def _result(spec: CallSpec) -> dict[str, Any]:
-    if isinstance(spec.result, dict):
-        return spec.result
-    assert spec.result_model is not None
-    return {"$ref": _REF.format(model=spec.result_model.__name__)}
+def _result(spec: CallSpec) -> Any:
+    model = spec.result_model
+    return spec.result if model is None else {"$ref": _REF.format(model=model.__name__)}
 
 
-def _errors(codes: list[str]) -> list[dict[str, Any]]:
+def _reference(error: dict[str, Any], method: str, errors: dict[str, Any]) -> dict[str, Any]:
+    """A reference to an error. One that is new is added to `errors`, with this method in its name."""
+    if error not in errors.values():
+        errors[f"{error['code']}.{method.replace('/', '.')}"] = error
+    (name,) = [name for name in errors if errors[name] == error]
+    return {"$ref": f"#/components/errors/{name}"}
+
+
+def _errors(codes: Iterable[str]) -> list[dict[str, Any]]:
     """One error an integer, as OpenRPC asks, each with the problem codes that go out under it."""
     by_integer: dict[int, set[str]] = {PARSE_ERROR: {"request.malformed"}, CANCELLED: {"run.cancelled"}}
     for code in codes:
-        by_integer.setdefault(_integer(code), set()).add(code)
+        spec = CORE_CODE_SPECS.get(code)
+        integer = code_of(code, domain=spec.domain if spec else "")
+        by_integer.setdefault(integer, set()).add(code)
     return [_error(integer, sorted(by_integer[integer])) for integer in sorted(by_integer)]
 
 
-def _integer(code: str) -> int:
-    spec = CORE_CODE_SPECS.get(code)
-    return code_of(code, domain=spec.domain if spec is not None else "")
-
-
 def _error(integer: int, codes: list[str]) -> dict[str, Any]:
-    titles = {code: title_of(code) for code in codes}
     return {
         "code": integer,
         "message": ", ".join(sorted({f"{code.rpartition('.')[0]}.*" for code in codes})),
-        "data": {"schema": {"$ref": _REF.format(model="Problem")}, "codes": titles},
+        "data": {"schema": {"$ref": _REF.format(model="Problem")}, "codes": {code: title_of(code) for code in codes}},
     }
 
 

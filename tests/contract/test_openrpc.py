@@ -1,6 +1,7 @@
 """The committed description is what the server is: made from the same table, true of its answers."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.mthds_server import serve
 
 COMMITTED = json.loads((ROOT / "schemas" / "openrpc.json").read_text(encoding="utf-8"))
 METHODS = {method["name"]: method for method in COMMITTED["methods"]}
+ERRORS = COMMITTED["components"]["errors"]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcClient]:
     (home / "workspace" / "greet.mthds").write_text(GREETING, encoding="utf-8")
     with serve(home) as client:
         yield client
+
+
+def errors_of(method: dict[str, Any]) -> list[str]:
+    """The names of the errors that a method refers to."""
+    return [error["$ref"].removeprefix("#/components/errors/") for error in method["errors"]]
 
 
 def check_result(method: str, value: Any) -> None:
@@ -50,8 +57,16 @@ def test_every_method_of_the_design_is_described() -> None:
 
 def test_the_errors_of_a_method_have_distinct_integers() -> None:
     for method in METHODS.values():
-        integers = [error["code"] for error in method["errors"]]
+        integers = [ERRORS[name]["code"] for name in errors_of(method)]
         assert len(integers) == len(set(integers))
+
+
+def test_every_error_is_described_once_under_a_name_that_openrpc_allows() -> None:
+    described = [json.dumps(error, sort_keys=True) for error in ERRORS.values()]
+
+    assert len(described) == len(set(described))
+    assert {name for method in METHODS.values() for name in errors_of(method)} == set(ERRORS)
+    assert all(re.fullmatch(r"[a-zA-Z0-9._-]+", name) for name in ERRORS)
 
 
 @pytest.mark.parametrize(
