@@ -25,7 +25,7 @@ EXAMPLE := examples/invoice_triage
 # What a Python may change: its event loop, its subprocesses, its SQLite, how it starts. Everything else, such as what a
 # settings file or an MCP answer holds, comes from code and libraries that are the same on each.
 ON_OLDEST := tests/protocol $(patsubst %,tests/end_to_end/test_%.py,\
-	cli cli_call durable protocol pythonpath runs subprocess temporal)
+	cli cli_call durable kept_runs protocol pythonpath runs subprocess)
 # What shows that a Python between the oldest and the newest works: runs of all kinds, over the wire.
 BRIEFLY := tests/end_to_end/test_runs.py
 NODE_STAMP := tests/node/node_modules/.installed

@@ -1,4 +1,4 @@
-"""Runs in the mode `dbos` through the real server: kept, run by workers, found again by whoever asks."""
+"""What the mode `dbos` alone promises through the real server and its commands; the rest is in `test_kept_runs.py`."""
 
 import json
 import subprocess
@@ -8,18 +8,15 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.support.bundles import GREETING, SEQUENCE
+from tests.support.bundles import SEQUENCE
 from tests.support.cli import COMMAND, run_cli
 from tests.support.client import RpcClient
 from tests.support.durable import (
-    WAIT,
     code_of,
     durable,
-    events_of,
     greeting,
     new_id,
     output_of,
-    progress_of,
     start,
     without_workers,
 )
@@ -42,105 +39,6 @@ def server(home: Path) -> Iterator[RpcClient]:
 @pytest.fixture
 def order(tmp_path: Path) -> Order:
     return Order("until", tmp_path / "run")
-
-
-def test_a_run_that_is_started_is_acknowledged_and_run_by_the_server_s_own_worker(server: RpcClient) -> None:
-    ack = server.result("start", greeting())
-    result = server.result("runs/result", {"run_id": ack["pipeline_run_id"], **WAIT})
-    record = server.result("runs/get", {"run_id": ack["pipeline_run_id"]})
-
-    assert (ack["orchestration_mode"], ack["state"]) == ("dbos", "QUEUED")
-    assert result["output"] == {"text": "Hello Ann"}
-    assert (record["state"], record["attempt"]) == ("COMPLETED", 1)
-    assert ack["created_at"] == result["created_at"] == record["created_at"]
-
-
-def test_the_same_start_again_is_the_same_run_and_another_one_is_refused(server: RpcClient) -> None:
-    params = greeting()
-    first = server.result("start", params)
-    output_of(server, params["run_id"])
-
-    again = server.result("start", params)
-    error = server.error("start", {**params, "inputs": {"name": "Bob"}})
-
-    assert (again["created_at"], again["state"]) == (first["created_at"], "COMPLETED")
-    assert code_of(error) == (-32602, "request.idempotency_conflict")
-    assert len(events_of(server, params["run_id"])) == 4
-
-
-def test_many_starts_of_one_run_at_once_are_one_run(server: RpcClient, order: Order) -> None:
-    params = order.params(run_id=new_id())
-    order.let_go()
-
-    calls = [server.request("start", params) for _ in range(20)]
-
-    acks = [server.answer(call)["result"] for call in calls]
-    assert len({ack["created_at"] for ack in acks}) == 1
-    assert output_of(server, params["run_id"]) == {"text": "until"}
-    assert order.times_begun == 1
-
-
-def test_an_invalid_method_is_refused_and_nothing_is_kept(server: RpcClient) -> None:
-    broken = greeting(mthds_contents=[GREETING.replace('output = "Text"', 'output = "Txet"')])
-    missing = greeting(pipe_code="nowhere")
-
-    refused = [code_of(server.error("start", params)) for params in (broken, missing)]
-
-    assert refused == [(-31010, "method.invalid"), (-32602, "request.pipe_not_found")]
-    for params in (broken, missing):
-        assert code_of(server.error("runs/get", {"run_id": params["run_id"]})) == (-31050, "run.not_found")
-
-
-def test_a_run_is_followed_and_read_by_a_second_server_at_the_same_time(
-    home: Path, server: RpcClient, order: Order
-) -> None:
-    ref = {"run_id": start(server, order.params()), "orchestration_mode": "dbos"}
-    with serve(home) as second:
-        watch = second.request("runs/watch", {**ref, "_meta": {"progressToken": "live"}})
-        second.wait_until(lambda: len(progress_of(second, "live")) >= 2, "the run to begin")
-        order.let_go()
-        end = second.answer(watch)["result"]
-        live = progress_of(second, "live")
-        result = second.result("runs/result", ref)
-
-    assert (end["state"], end["last_seq"]) == ("COMPLETED", 4)
-    assert [event["kind"] for event in live] == ["run_started", "pipe_started", "pipe_completed", "run_ended"]
-    assert [event["seq"] for event in live] == [1, 2, 3, 4]
-    assert live == events_of(server, ref["run_id"])
-    assert result == server.result("runs/result", ref)
-
-
-def test_execute_waits_for_its_run_and_tells_of_its_progress(server: RpcClient) -> None:
-    params = {"mthds_contents": [SEQUENCE], "inputs": {"word": "hey"}, "_meta": {"progressToken": "execute"}}
-
-    result = server.result("execute", params)
-
-    events = progress_of(server, "execute")
-    assert (result["output"], result["orchestration_mode"]) == ({"text": "hey!!!"}, "dbos")
-    assert [event["seq"] for event in events] == list(range(1, 11))
-    assert (events[0]["kind"], events[-1]["kind"]) == ("run_started", "run_ended")
-
-
-def test_a_wait_budget_that_is_spent_answers_with_what_to_call_next(server: RpcClient, order: Order) -> None:
-    result = server.result("execute", order.params(run_id=new_id(), wait_s=0.2))
-    order.let_go()
-
-    following = server.result(result["next_call"]["method"], result["next_call"]["params"])
-
-    assert result["state"] in ("QUEUED", "RUNNING")
-    assert following["pipeline_run_id"] == result["pipeline_run_id"]
-    assert following["output"] == {"text": "until"}
-
-
-def test_a_cancelled_execute_cancels_its_run(server: RpcClient, order: Order) -> None:
-    params = order.params(run_id=new_id())
-    call = server.request("execute", params)
-    until(lambda: order.has_begun, "the run to begin")
-
-    server.notify("$/cancelRequest", {"id": call})
-
-    assert server.answer(call)["error"]["code"] == -32800
-    assert server.result("runs/get", {"run_id": params["run_id"]})["state"] == "CANCELLED"
 
 
 def test_a_server_of_another_mode_finds_and_lists_durable_runs_after_its_own(home: Path, server: RpcClient) -> None:
@@ -166,19 +64,6 @@ def test_a_server_of_another_mode_finds_and_lists_durable_runs_after_its_own(hom
     assert output == {"text": "Hello Ann"}
     assert listed[:5] == [own[1]["run_id"], own[0]["run_id"], *reversed(kept)]
     assert len(listed) == len(set(listed))
-
-
-def test_execute_is_refused_where_no_worker_is_alive_and_start_is_not(tmp_path: Path) -> None:
-    params = greeting(orchestration_mode="dbos")
-    with without_workers(tmp_path) as client:
-        error = client.error("execute", params)
-        unknown = client.error("runs/get", {"run_id": params["run_id"], "orchestration_mode": "dbos"})
-        ack = client.result("start", params)
-
-    assert code_of(error) == (-31084, "runtime.unavailable")
-    assert "mthds-rpc worker" in error["data"]["next_step"]["detail"]
-    assert code_of(unknown) == (-31050, "run.not_found")
-    assert (ack["state"], ack["worker_alive"]) == ("QUEUED", False)
 
 
 def test_python_is_refused_by_start_where_it_is_not_allowed(tmp_path: Path, order: Order) -> None:
@@ -230,27 +115,22 @@ def test_a_setting_that_cannot_be_used_is_refused_with_file_line_and_key(
     assert f"{key}: " in done.stderr
 
 
-def test_kept_runs_are_listed_shown_followed_and_read_from_the_command_line(home: Path, server: RpcClient) -> None:
+def test_kept_runs_are_listed_shown_followed_and_read_as_text_from_the_command_line(
+    home: Path, server: RpcClient
+) -> None:
     run_id = start(server, {"mthds_contents": [SEQUENCE], "inputs": {"word": "hey"}})
     output_of(server, run_id)
 
-    as_text = {action: run_cli(home, "runs", action, run_id) for action in ("show", "watch", "result", "cancel")}
+    said = {action: run_cli(home, "runs", action, run_id) for action in ("show", "watch", "result", "cancel")}
     listed = run_cli(home, "runs", "list", "--since", "1h")
-    as_json = {action: run_cli(home, "runs", action, run_id, "--json") for action in ("show", "watch")}
-    listed_json = run_cli(home, "runs", "list", "--json", "--limit", "1", "--orchestration-mode", "dbos")
 
-    assert {done.returncode for done in [*as_text.values(), listed, *as_json.values(), listed_json]} == {0}
-    assert "COMPLETED" in as_text["show"].stdout
-    assert as_text["watch"].stdout == f"{run_id} COMPLETED\n"
-    assert json.loads(as_text["result"].stdout)["output"] == {"text": "hey!!!"}
-    assert "COMPLETED" in as_text["cancel"].stdout
+    assert {done.returncode for done in [*said.values(), listed]} == {0}
+    assert "COMPLETED" in said["show"].stdout
+    assert said["watch"].stdout == f"{run_id} COMPLETED\n"
+    assert json.loads(said["result"].stdout)["output"] == {"text": "hey!!!"}
+    assert "COMPLETED" in said["cancel"].stdout
     assert listed.stdout.startswith("RUN")
     assert run_id in listed.stdout
-    assert json.loads(as_json["show"].stdout) == server.result("runs/get", {"run_id": run_id})
-    events = [json.loads(line) for line in as_json["watch"].stdout.splitlines()]
-    assert events == events_of(server, run_id)
-    page = json.loads(listed_json.stdout)
-    assert [run["pipeline_run_id"] for run in page["runs"]] == [run_id]
 
 
 def test_a_reader_that_leaves_in_the_middle_of_a_watch_ends_it_quietly(home: Path, server: RpcClient) -> None:
@@ -267,21 +147,19 @@ def test_a_reader_that_leaves_in_the_middle_of_a_watch_ends_it_quietly(home: Pat
     assert (process.wait(), said) == (1, b"")
 
 
-def test_a_run_is_cancelled_from_the_command_line(home: Path, server: RpcClient, order: Order) -> None:
+def test_a_run_without_a_result_ends_commands_with_1(home: Path, server: RpcClient, order: Order) -> None:
     run_id = start(server, order.params())
     until(lambda: order.has_begun, "the run to begin")
 
     unfinished = run_cli(home, "runs", "result", run_id)
-    cancelled = run_cli(home, "runs", "cancel", run_id, "--json")
+    server.result("runs/cancel", {"run_id": run_id})
     watched = run_cli(home, "runs", "watch", run_id)
     result = run_cli(home, "runs", "result", run_id)
 
     assert unfinished.returncode == 1
     assert json.loads(unfinished.stdout)["error"]["data"]["code"] == "run.not_finished"
-    assert (cancelled.returncode, json.loads(cancelled.stdout)["state"]) == (0, "CANCELLED")
     assert (watched.returncode, watched.stdout) == (1, f"{run_id} CANCELLED\n")
-    assert json.loads(result.stdout)["error"]["data"]["code"] == "run.cancelled"
-    assert server.result("runs/get", {"run_id": run_id})["state"] == "CANCELLED"
+    assert (result.returncode, json.loads(result.stdout)["error"]["data"]["code"]) == (1, "run.cancelled")
 
 
 @pytest.mark.parametrize("action", ["show", "watch", "result", "cancel"])

@@ -254,6 +254,12 @@ def test_start_on_direct_is_refused_before_the_method_is_even_looked_at(server: 
     assert "execute" in error["data"]["next_step"]["detail"]
 
 
+def test_another_mode_than_the_configured_one_is_refused_where_the_policy_says_so(server: RpcClient) -> None:
+    error = server.error("start", greeting(orchestration_mode="dbos"))
+
+    assert (error["code"], error["data"]["code"]) == (-31081, "pipelex.deployment.orchestration_override_forbidden")
+
+
 def test_models_are_listed_with_the_backends_that_lack_a_key(server: RpcClient) -> None:
     deck = server.result("models", {"type": "llm"})
 

@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,41 +18,20 @@ import pytest
 from tests.support.bundles import GREETING
 from tests.support.cli import run_cli
 from tests.support.client import RpcClient
+from tests.support.durable import code_of, database_of, greeting, new_id, without_workers
 from tests.support.ledgers import PATIENCE_S, Order, until, worker_process, write_settings
 from tests.support.mthds_server import isolated_env, serve
 from tests.support.postgres import postgres_server
 
-SECRET = "sk-test-4f1d0c9ab2e84c55"
 UNREACHABLE = (-31084, "runtime.unavailable")
-
-
-def new_id() -> str:
-    return f"run-{uuid.uuid4().hex}"
-
-
-def greeting(name: str = "Ann", **more: Any) -> dict[str, Any]:
-    return {"mthds_contents": [GREETING], "inputs": {"name": name}, "run_id": new_id(), **more}
-
-
-def code_of(error: dict[str, Any]) -> tuple[int, str]:
-    return error["code"], error["data"]["code"]
 
 
 def folder_of(home: Path) -> Path:
     return home / "state" / "mthds-rpc" / "dbos"
 
 
-def database_of(home: Path) -> Path:
-    return folder_of(home) / "runs.sqlite3"
-
-
 def outcome(client: RpcClient, run_id: str) -> dict[str, Any]:
     return client.call("runs/result", {"run_id": run_id, "wait_s": PATIENCE_S, "orchestration_mode": "dbos"})
-
-
-def without_workers(home: Path, *flags: str, **client: Any) -> RpcClient:
-    """A server that starts runs in the mode `dbos` where its requests name that, and runs none."""
-    return serve(home, "--allow-override", "--allow-python", *flags, **client)
 
 
 class Touch:
@@ -150,32 +128,6 @@ def test_what_is_kept_can_be_read_by_its_user_alone(tmp_path: Path) -> None:
 
     assert {"runs.sqlite3", "runs.sqlite3-wal", "runs.sqlite3-shm"} <= {path.name for path in modes}
     assert {path.name: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
-
-
-def test_a_secret_that_a_method_tells_is_masked_in_the_file_the_events_the_answers_and_the_logs(tmp_path: Path) -> None:
-    orders = [Order("leak", tmp_path / "leak"), Order("tell", tmp_path / "tell")]
-    run_ids = [new_id() for _ in orders]
-    with serve(tmp_path, "--orchestration-mode", "dbos", "--allow-python", env={"MY_API_KEY": SECRET}) as client:
-        for order, run_id in zip(orders, run_ids, strict=True):
-            client.result("start", order.params(run_id=run_id))
-        answers = [outcome(client, run_id) for run_id in run_ids]
-        for run_id in run_ids:
-            client.result("runs/watch", {"run_id": run_id, "_meta": {"progressToken": run_id}})
-        while_it_runs = {
-            path.name: path.read_bytes() for path in folder_of(tmp_path).glob("runs.sqlite3*") if path.is_file()
-        }
-        everything = repr(client.messages)
-    afterwards = database_of(tmp_path).read_bytes()
-
-    assert "error" in answers[0]
-    assert "[redacted]" in answers[1]["result"]["output"]["text"]
-    assert "runs.sqlite3-wal" in while_it_runs
-    assert b"[redacted]" in afterwards
-    for name, content in {**while_it_runs, "afterwards": afterwards}.items():
-        assert SECRET.encode() not in content, name
-    assert SECRET not in everything
-    assert SECRET not in client.stderr
-    assert "[redacted]" in client.stderr
 
 
 def can_mount() -> bool:

@@ -1,9 +1,5 @@
 """Deadlines hold where no worker works: every waiting call is answered, and the ledger agrees from then on."""
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +19,10 @@ from tests.support.durable import (
     workers_of,
 )
 from tests.support.ledgers import Order, until
+from tests.support.processes import stopped
 from tests.support.temporal import Deployment, temporal_server, wait_for_a_worker
 
 TIMED_OUT = (-31050, "run.timed_out")
-
-
-@contextmanager
-def stopped(*pids: int) -> Iterator[None]:
-    """Processes that do nothing for the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def hold(client: RpcClient, worker: int, folder: Path, ended: list[str]) -> None:

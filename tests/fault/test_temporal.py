@@ -1,11 +1,10 @@
-"""Runs in the mode `temporal` whose worker dies, stops, or is not there; that hang, are too large, or tell secrets."""
+"""Runs of `temporal` whose worker dies or stops, or that are too large; see `test_kept_runs.py` too."""
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from tests.support.client import RpcClient
 from tests.support.durable import WAIT, code_of, events_of, greeting, new_id, output_of, progress_of, start
 from tests.support.ledgers import PATIENCE_S, Order, until
 from tests.support.mthds_server import isolated_env
+from tests.support.processes import stopped
 from tests.support.temporal import Deployment, TemporalServer, temporal_server, wait_for_a_worker
 
-SECRET = "sk-test-4f1d0c9ab2e84c55"
 EIGHT_MB = 8_000_000
 DOCUMENT = GREETING.replace('name = "Text"', 'name = "Document"').replace("{{ name }}", "{{ name.url }}")
 THREEFOLD = GREETING.replace("{{ name }}", "{{ name }}{{ name }}{{ name }}")
@@ -35,12 +34,8 @@ def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServe
 
 @pytest.fixture(scope="module")
 def working(temporal: TemporalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """What has a worker that runs two runs at once, and two methods in its workspace."""
+    """What has a worker that runs two runs at once."""
     deployment = Deployment(tmp_path_factory.mktemp("working"), temporal.address, concurrency=2)
-    workspace = deployment.home / "workspace"
-    workspace.mkdir()
-    for name in ("one.mthds", "other.mthds"):
-        (workspace / name).write_text(GREETING)
     with deployment.worker():
         yield deployment
 
@@ -151,63 +146,11 @@ def test_a_run_that_is_cancelled_after_its_worker_was_killed_keeps_what_is_known
     assert "started_at" in cancelled
 
 
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A process that does nothing for the block."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+def test_validate_is_refused_where_no_worker_is_alive(alone: RpcClient) -> None:
+    error = alone.error("validate", {"mthds_contents": [GREETING]})
 
-
-def test_without_a_worker_runs_wait_are_cancelled_time_out_or_are_run_by_one_that_comes(
-    deserted: Deployment, alone: RpcClient, tmp_path: Path
-) -> None:
-    cancelled, late = Order("say", tmp_path / "cancelled"), Order("say", tmp_path / "late")
-    late_id = start(alone, late.params(timeout_s=1))
-    ack = alone.result("start", greeting())
-    waiting = record_of(alone, ack["pipeline_run_id"])
-    refused = [alone.error("execute", greeting()), alone.error("validate", {"mthds_contents": [GREETING]})]
-    cancelled_id = start(alone, cancelled.params())
-    ended = alone.result("runs/cancel", {"run_id": cancelled_id})
-    timed_out = alone.error("runs/result", {"run_id": late_id, **WAIT})
-    with deserted.worker():
-        output = output_of(alone, ack["pipeline_run_id"])
-        at_once = alone.result("execute", greeting("Bo"))
-
-    states = [record_of(alone, run_id)["state"] for run_id in (late_id, cancelled_id)]
-    assert (ack["state"], ack["worker_alive"]) == ("QUEUED", False)
-    assert (waiting["state"], waiting["worker_alive"], waiting["attempt"]) == ("QUEUED", False, 0)
-    assert waiting["waiting_since"] >= waiting["created_at"]
-    assert [code_of(error) for error in refused] == [(-31084, "runtime.unavailable")] * 2
-    assert ["mthds-rpc worker" in error["data"]["next_step"]["detail"] for error in refused] == [True, True]
-    assert (ended["state"], ended["problem"]["code"]) == ("CANCELLED", "run.cancelled")
-    assert code_of(timed_out) == (-31050, "run.timed_out")
-    assert (output, at_once["output"]) == ({"text": "Hello Ann"}, {"text": "Hello Bo"})
-    assert states == ["TIMED_OUT", "CANCELLED"]
-    assert (cancelled.times_begun, late.times_begun) == (0, 0)
-
-
-def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next_one(
-    deserted: Deployment, alone: RpcClient, tmp_path: Path, order: Order
-) -> None:
-    hasty = deserted.elsewhere(tmp_path / "hasty", drain_s=0)
-    with hasty.worker() as first:
-        run_id = start(alone, order.params())
-        until(lambda: order.has_begun, "the run to begin")
-    handed_back = record_of(alone, run_id)
-    order.let_go()
-    with hasty.worker():
-        output = output_of(alone, run_id)
-
-    record = record_of(alone, run_id)
-    kinds = [event["kind"] for event in events_of(alone, run_id)]
-    assert first.process.returncode == 0
-    assert (handed_back["state"], handed_back["attempt"]) == ("QUEUED", 0)
-    assert output == {"text": "until"}
-    assert (record["attempt"], order.times_begun) == (1, 2)
-    assert (kinds.count("run_started"), kinds.count("run_requeued"), kinds.count("run_ended")) == (2, 1, 1)
+    assert code_of(error) == (-31084, "runtime.unavailable")
+    assert "mthds-rpc worker" in error["data"]["next_step"]["detail"]
 
 
 def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first_where_they_are_quick(
@@ -229,46 +172,6 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first_where_they_are_qu
     assert kinds == ["run_started", "pipe_started", "pipe_completed", "run_ended"]
 
 
-def test_a_run_that_kills_its_engine_is_lost_after_its_attempts_and_its_neighbour_completes(
-    shared: RpcClient, tmp_path: Path
-) -> None:
-    deadly, neighbour = Order("die", tmp_path / "deadly"), Order("until", tmp_path / "neighbour")
-    neighbour_id = start(shared, neighbour.params())
-    until(lambda: neighbour.has_begun, "the neighbour to begin")
-
-    deadly_id = start(shared, deadly.params())
-    error = shared.error("runs/result", {"run_id": deadly_id, **WAIT})
-    neighbour.let_go()
-
-    events = events_of(shared, deadly_id)
-    record = record_of(shared, deadly_id)
-    assert code_of(error) == (-31050, "run.lost")
-    assert error["data"]["retry"] == "outcome_unknown"
-    assert (record["state"], record["attempt"], deadly.times_begun) == ("FAILED", 3, 3)
-    assert [event["attempt"] for event in events if event["kind"] == "run_started"] == [1, 2, 3]
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert events[-1]["kind"] == "run_ended"
-    assert output_of(shared, neighbour_id) == {"text": "until"}
-
-
-def test_a_run_stuck_in_synchronous_code_ends_when_its_call_is_cancelled_and_at_its_deadline(
-    shared: RpcClient, tmp_path: Path
-) -> None:
-    cancelled, late = Order("spin", tmp_path / "cancelled"), Order("spin", tmp_path / "late")
-    params = cancelled.params(run_id=new_id())
-    call = shared.request("execute", params)
-    until(lambda: cancelled.has_begun, "the run to begin")
-
-    shared.notify("$/cancelRequest", {"id": call})
-
-    assert shared.answer(call)["error"]["code"] == -32800
-    assert record_of(shared, params["run_id"])["state"] == "CANCELLED"
-    late_id = start(shared, late.params(timeout_s=1))
-    assert code_of(shared.error("runs/result", {"run_id": late_id, **WAIT})) == (-31050, "run.timed_out")
-    assert record_of(shared, late_id)["state"] == "TIMED_OUT"
-    assert output_of(shared, start(shared, greeting())) == {"text": "Hello Ann"}
-
-
 def test_a_run_that_waits_for_room_in_a_worker_is_cancelled_at_once(shared: RpcClient, tmp_path: Path) -> None:
     going = [Order("until", tmp_path / name) for name in ("one", "two")]
     going_ids = [start(shared, order.params()) for order in going]
@@ -284,21 +187,6 @@ def test_a_run_that_waits_for_room_in_a_worker_is_cancelled_at_once(shared: RpcC
     assert (before["state"], before["worker_alive"]) == ("QUEUED", True)
     assert (record["state"], waiting.times_begun) == ("CANCELLED", 0)
     assert [output_of(shared, run_id) for run_id in going_ids] == [{"text": "until"}] * 2
-
-
-def test_runs_of_a_method_are_listed_also_where_no_search_attribute_is_registered(shared: RpcClient) -> None:
-    run_ids = [
-        start(shared, {"method": method, "inputs": {"name": "Ann"}})
-        for method in ("one.mthds", "other.mthds", "one.mthds", "one.mthds")
-    ]
-    for run_id in run_ids:
-        output_of(shared, run_id)
-
-    first = shared.result("runs/list", {"method": "one.mthds", "state": "COMPLETED", "limit": 2})
-    second = shared.result("runs/list", {"method": "one.mthds", "limit": 2, "cursor": first["next_cursor"]})
-
-    listed = [run["pipeline_run_id"] for run in [*first["runs"], *second["runs"]]]
-    assert listed == [run_ids[3], run_ids[2], run_ids[0]]
 
 
 def test_what_is_large_goes_by_the_artifact_store_and_files_come_to_the_reader(
@@ -353,26 +241,6 @@ def test_a_result_that_is_too_large_fails_its_run_and_says_what_to_set(shared: R
     assert record_of(shared, run_id)["state"] == "FAILED"
 
 
-def test_a_secret_that_a_method_tells_is_masked_in_temporal_the_events_the_answers_and_the_logs(
-    temporal: TemporalServer, deserted: Deployment, alone: RpcClient, tmp_path: Path
-) -> None:
-    orders = [Order("leak", tmp_path / "leak"), Order("tell", tmp_path / "tell")]
-    with deserted.worker(MY_API_KEY=SECRET) as worker:
-        run_ids = [start(alone, order.params()) for order in orders]
-        answers = [alone.call("runs/result", {"run_id": run_id, **WAIT}) for run_id in run_ids]
-        for run_id in run_ids:
-            events_of(alone, run_id)
-
-    kept = b"".join(path.read_bytes() for path in temporal.folder.glob("temporal.sqlite3*"))
-    assert "error" in answers[0]
-    assert "[redacted]" in answers[1]["result"]["output"]["text"]
-    assert SECRET not in repr(alone.messages)
-    assert "[redacted]" in worker.stderr
-    assert SECRET not in worker.stderr
-    assert b"the key is [redacted]" in kept
-    assert SECRET.encode() not in kept
-
-
 def test_a_worker_in_a_namespace_that_is_not_there_ends_with_a_message(
     temporal: TemporalServer, tmp_path: Path
 ) -> None:
@@ -419,20 +287,3 @@ def test_a_server_whose_input_ends_waits_for_its_calls_and_ends_well(
 
         assert client.answer(call)["result"]["output"] == {"text": "until"}
         assert client.wait() == 0
-
-
-def test_a_server_that_is_told_to_stop_leaves_its_runs_going_and_ends_well(
-    working: Deployment, shared: RpcClient, order: Order
-) -> None:
-    params = order.params(run_id=new_id())
-    with working.server() as client:
-        call = client.request("execute", params)
-        until(lambda: order.has_begun, "the run to begin")
-
-        client.process.send_signal(signal.SIGTERM)
-
-        assert client.answer(call)["error"]["data"]["retry"] == "yes"
-        assert client.wait() == 0
-    order.let_go()
-    assert output_of(shared, params["run_id"]) == {"text": "until"}
-    assert order.times_begun == 1

@@ -16,9 +16,9 @@ from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 from tests.support.durable import WAIT, new_id, output_of, start
 from tests.support.ledgers import Order, until
-from tests.support.mcp_client import McpClient, serve_mcp
+from tests.support.mcp_client import McpClient
 from tests.support.strangers import DOCUMENT, code_of, memo_of, order_of, start_workflow
-from tests.support.temporal import TEMPORAL, Deployment, TemporalServer, temporal_server, wait_for_a_worker
+from tests.support.temporal import Deployment, TemporalServer, temporal_server, wait_for_a_worker
 
 Json = dict[str, Any]
 
@@ -38,7 +38,7 @@ def server_of(deployment: Deployment) -> McpClient:
     workspace = deployment.home / "workspace"
     workspace.mkdir(exist_ok=True)
     (workspace / "paper.pdf").write_bytes(SECRET)
-    return serve_mcp(deployment.home, *TEMPORAL, *deployment.flags)
+    return deployment.server()
 
 
 def asks_for(run_id: str, document: Json, mode: str = "temporal") -> RunRequest:

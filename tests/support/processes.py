@@ -1,6 +1,9 @@
-"""Processes below another one, looked at while they may end at any time."""
+"""Processes below another one, looked at while they may end at any time, and processes that stand still."""
 
-from contextlib import suppress
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -13,3 +16,16 @@ def children_with(word: str, parent: psutil.Process | None = None) -> list[psuti
             if word in child.cmdline() and child.is_running():
                 found.append(child)
     return found
+
+
+@contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Processes that do nothing for the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -15,7 +15,7 @@ from typing import Any
 from tests.support.bundles import GREETING
 from tests.support.client import RpcClient
 from tests.support.ledgers import WorkerProcess, until, worker_process, write_settings
-from tests.support.mthds_server import serve
+from tests.support.mcp_client import McpClient, serve_mcp
 
 TEMPORAL = ("--orchestration-mode", "temporal", "--allow-python")
 METHOD_ATTRIBUTE = "MthdsMethod=Keyword"
@@ -104,6 +104,8 @@ def _free_port() -> int:
 class Deployment:
     """Servers and workers of ours that belong together: one home, one task queue of a Temporal server."""
 
+    mode = "temporal"
+
     def __init__(self, home: Path, address: str, **settings: Any) -> None:
         """`settings` are those of the plugin; the queue is one of its own where they name none."""
         home.mkdir(parents=True, exist_ok=True)
@@ -111,15 +113,15 @@ class Deployment:
         self.address = address
         self.settings = {"task_queue": f"queue-{uuid.uuid4().hex}", **settings}
         file = write_settings(home, "temporal", address=address, **self.settings)
-        self.flags = ("--config", str(file))
+        self.flags: tuple[str, ...] = ("--config", str(file))
 
     def elsewhere(self, home: Path, **settings: Any) -> "Deployment":
         """The same on another machine, as far as its files go, with these settings of its own."""
         return Deployment(home, self.address, **{**self.settings, **settings})
 
-    def server(self, *flags: str, **client: Any) -> RpcClient:
+    def server(self, *flags: str) -> McpClient:
         """A server whose mode is `temporal`."""
-        return serve(self.home, *TEMPORAL, *self.flags, *flags, **client)
+        return serve_mcp(self.home, *TEMPORAL, *self.flags, *flags)
 
     @contextmanager
     def worker(self, **env: str) -> Iterator[WorkerProcess]:
@@ -127,6 +129,13 @@ class Deployment:
         with worker_process(self.home, *self.flags, mode="temporal", env=env) as worker:
             yield worker
         assert worker.process.returncode in (0, -signal.SIGKILL), worker.stderr
+
+    @contextmanager
+    def server_and_worker(self) -> Iterator[McpClient]:
+        """A server, and a worker that works."""
+        with self.worker(), self.server("--allow-override") as client:
+            wait_for_a_worker(client)
+            yield client
 
 
 def wait_for_a_worker(client: RpcClient) -> None:
