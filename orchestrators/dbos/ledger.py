@@ -105,8 +105,7 @@ class DbosLedger:
             with anyio.move_on_after(_CANCEL_S):
                 await self.ended(run_id)
             return
-        problem = run_cancelled(run_id)
-        await self._database.write(transitions.end_unclaimed, run_id, RunState.CANCELLED, problem, time.time())
+        await self._database.write(transitions.end_unclaimed, run_id, run_cancelled(run_id), time.time())
 
     async def watch(self, run_id: str, after: int) -> AsyncIterator[RunEvent]:
         """Each event with `seq` greater than `after`, to the end of the run."""

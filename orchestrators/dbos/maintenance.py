@@ -160,10 +160,10 @@ class Maintenance:
         await self._each(await self._database.rows(select), self._end_stray)
 
     async def _end_stray(self, row: Any) -> None:
-        state, problem = RunState.FAILED, run_lost(row.run_id, "The queue no longer knows the run.")
+        problem = run_lost(row.run_id, "The queue no longer knows the run.")
         if row.status == "CANCELLED":
-            state, problem = RunState.CANCELLED, run_cancelled(row.run_id)
-        await self._database.write(transitions.end_unclaimed, row.run_id, state, problem, time.time())
+            problem = run_cancelled(row.run_id)
+        await self._database.write(transitions.end_unclaimed, row.run_id, problem, time.time())
 
     async def prune(self) -> None:
         """Forget what is too old or too much."""

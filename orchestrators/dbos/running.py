@@ -20,7 +20,7 @@ from orchestrators.engines.pool import EnginePool, Lane
 from schemas.canonical import request_digest
 from schemas.problem import Problem, ProblemError
 from schemas.run_problems import run_cancelled, run_timed_out, run_unexpected
-from schemas.runs import RunEvent, RunRequest, RunResult, RunState
+from schemas.runs import RunEvent, RunRequest, RunResult
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Runner:
             return await self._failed(story, outcome)
         if outcome is None:
             return await self._stopped(story)
-        await self._end(story, RunState.COMPLETED, None, outcome.model_dump(mode="json", exclude_none=True))
+        await self._end(story, None, outcome.model_dump(mode="json", exclude_none=True))
         return True
 
     async def _outcome(self, request: RunRequest, story: "_Story", lane: Lane) -> RunResult | Problem | None:
@@ -163,14 +163,13 @@ class Runner:
 
     async def _failed(self, story: "_Story", problem: Problem) -> bool:
         if story.active.cancel_asked:
-            await self._end(story, RunState.CANCELLED, run_cancelled(story.active.claim.run_id), None)
+            await self._end(story, run_cancelled(story.active.claim.run_id))
         elif problem.code == "run.lost":
             events, claim, told = story.pending(), story.active.claim, story.told
             await self.surely(transitions.lose_engine, claim, told, events, time.time())
             return False
         else:
-            state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
-            await self._end(story, state, problem, None)
+            await self._end(story, problem)
         return True
 
     async def _stopped(self, story: "_Story") -> bool:
@@ -179,21 +178,19 @@ class Runner:
         if active.lost is not None:
             raise active.lost
         if active.cancel_asked:
-            await self._end(story, RunState.CANCELLED, run_cancelled(active.claim.run_id), None)
+            await self._end(story, run_cancelled(active.claim.run_id))
         else:
             active.is_handed_back = True
             await self.surely(transitions.hand_back, active.claim, time.time())
         return True
 
-    async def _end(
-        self, story: "_Story", state: RunState, problem: Problem | None, result: dict[str, Any] | None
-    ) -> None:
+    async def _end(self, story: "_Story", problem: Problem | None, result: dict[str, Any] | None = None) -> None:
         events, told = story.pending(), story.told
         masked = None if problem is None else Problem.model_validate(self._redact(problem.to_wire()))
         kept = self._redact(result)
         claim = story.active.claim
         with anyio.CancelScope(shield=True):
-            await self.surely(transitions.end, claim, told, state, events, story.pipes, masked, kept, time.time())
+            await self.surely(transitions.end, claim, told, events, story.pipes, masked, kept, time.time())
 
     async def surely(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write, however long the database is away."""

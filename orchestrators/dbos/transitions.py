@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 
+from orchestrators import run_events
 from orchestrators.dbos.rows import MOST, DamagedRow, RunRow, key
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
@@ -87,15 +88,15 @@ def begin(
     if run.state not in GOING:
         return None
     if run.digest != digest:
-        end_unclaimed(connection, run_id, RunState.FAILED, run_damaged(run_id, "its request is another run's"), now)
+        end_unclaimed(connection, run_id, run_damaged(run_id, "its request is another run's"), now)
     elif run.cancel_asked_at is not None:
-        end_unclaimed(connection, run_id, RunState.CANCELLED, run_cancelled(run_id), now)
+        end_unclaimed(connection, run_id, run_cancelled(run_id), now)
     elif run.deadline is not None and run.deadline + set_forward_s <= now:
         time_out(connection, run_id, run.limit_s, now)
     elif run.attempt >= max_attempts:
-        end_unclaimed(connection, run_id, RunState.FAILED, run_given_up(run_id, run.attempt), now)
+        end_unclaimed(connection, run_id, run_given_up(run_id, run.attempt), now)
     elif run.hand_backs >= MOST_HAND_BACKS:
-        end_unclaimed(connection, run_id, RunState.FAILED, run_handed_back(run_id, run.hand_backs), now)
+        end_unclaimed(connection, run_id, run_handed_back(run_id, run.hand_backs), now)
     else:
         return _begin(connection, run, executor, now)
     return None
@@ -109,9 +110,7 @@ def _begin(connection: sa.Connection, run: RunRow, executor: str, now: float) ->
         "attempt": claim.attempt,
         "started_at": run.started_at or now,
     }
-    again = "" if claim.attempt == 1 else f", attempt {claim.attempt}"
-    started = _event(claim.run_id, "run_started", now, f"the run started{again}", claim.attempt)
-    _change(connection, claim.run_id, values, [started])
+    _change(connection, claim.run_id, values, [run_events.started(claim.run_id, now, claim.attempt)])
     return claim
 
 
@@ -128,7 +127,6 @@ def end(
     connection: sa.Connection,
     claim: Claim,
     told: int,
-    state: RunState,
     events: Sequence[RunEvent],
     pipes: Pipes,
     problem: Problem | None,
@@ -136,9 +134,9 @@ def end(
     now: float,
 ) -> None:
     """End a run with its last events, after `told` ones, and what came of it. Raises `ClaimLost`."""
-    ended = _ended(claim.run_id, state, problem, now, claim.attempt)
-    ended = ended.model_copy(update=pipes._asdict())
-    _change(connection, claim.run_id, _end_values(state, problem, now), [*events, ended], claim, told)
+    state = run_events.final_state(problem)
+    ended = run_events.ended(claim.run_id, now, state, problem, attempt=claim.attempt, **pipes._asdict())
+    _change(connection, claim.run_id, _end_values(problem, now), [*events, ended], claim, told)
     if result is not None:
         insert = _insert(connection, results).values(run_id=claim.run_id, result=json.dumps(result))
         # No other result can be this run's, whatever left one there.
@@ -146,14 +144,14 @@ def end(
         connection.execute(replace)
 
 
-def end_unclaimed(connection: sa.Connection, run_id: str, state: RunState, problem: Problem, now: float) -> bool:
+def end_unclaimed(connection: sa.Connection, run_id: str, problem: Problem, now: float) -> bool:
     """End a run whoever has it; false where it has ended."""
     row = connection.execute(_one(run_id).with_for_update()).one_or_none()
     if row is None:
         return False
-    ended = _ended(run_id, state, problem, now, _sound(row).attempt)
+    ended = run_events.ended(run_id, now, run_events.final_state(problem), problem, attempt=_sound(row).attempt)
     try:
-        _change(connection, run_id, _end_values(state, problem, now), [ended])
+        _change(connection, run_id, _end_values(problem, now), [ended])
     except ClaimLost:
         return False
     return True
@@ -171,10 +169,10 @@ def end_damaged(connection: sa.Connection, run_id: str, what: str, now: float) -
     numbers = connection.scalars(sa.select(events_table.c.seq).where(events_table.c.run_id == key(run_id)))
     last = max((seq for seq in numbers if type(seq) is int and 0 < seq < MOST), default=0)
     kept = {name: getattr(run, name) for name in _KEPT_OF_DAMAGED}
-    values = kept | _end_values(RunState.FAILED, problem, now) | {"executor": None, "cancel_asked_at": None}
+    values = kept | _end_values(problem, now) | {"executor": None, "cancel_asked_at": None}
     update = runs.update().where(runs.c.run_id == key(run_id))
     connection.execute(update.values(**values, event_count=last + 1))
-    event = _ended(run.run_id, RunState.FAILED, problem, now, run.attempt)
+    event = run_events.ended(run.run_id, now, run_events.final_state(problem), problem, attempt=run.attempt)
     connection.execute(events_table.insert().values(run_id=key(run_id), seq=last + 1, event=_text(event)))
     return True
 
@@ -184,7 +182,7 @@ _KEPT_OF_DAMAGED = ("digest", "method", "pipe", "created_at", "deadline", "start
 
 def time_out(connection: sa.Connection, run_id: str, limit_s: float, now: float) -> bool:
     """End a run that is past its deadline, whoever has it."""
-    return end_unclaimed(connection, run_id, RunState.TIMED_OUT, run_timed_out(run_id, limit_s), now)
+    return end_unclaimed(connection, run_id, run_timed_out(run_id, limit_s), now)
 
 
 def times_of(connection: sa.Connection, run_id: str) -> tuple[float, float] | None:
@@ -205,14 +203,14 @@ def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
         "attempt": claim.attempt - 1,
         "hand_backs": runs.c.hand_backs + 1,
     }
-    event = _event(claim.run_id, "run_requeued", now, "the worker stops; the run waits for another", claim.attempt)
+    event = run_events.requeued(claim.run_id, now, claim.attempt, run_events.WORKER_STOPS)
     _change(connection, claim.run_id, values, [event], claim)
 
 
 def lose_engine(connection: sa.Connection, claim: Claim, told: int, events: Sequence[RunEvent], now: float) -> None:
     """Let a run wait for its next attempt, its engine being gone. Raises `ClaimLost`."""
     values = {"state": RunState.QUEUED, "executor": None}
-    event = _event(claim.run_id, "run_requeued", now, "the engine was lost; the run waits for another", claim.attempt)
+    event = run_events.requeued(claim.run_id, now, claim.attempt, run_events.ENGINE_LOST)
     _change(connection, claim.run_id, values, [*events, event], claim, told)
 
 
@@ -225,8 +223,7 @@ def take_away(connection: sa.Connection, run_id: str, executor: str, now: float)
     if run.state is not RunState.RUNNING or run.executor != executor:
         return False
     values = {"state": RunState.QUEUED, "executor": None}
-    event = _event(run_id, "run_requeued", now, "the worker was lost; the run waits for another", run.attempt)
-    _change(connection, run_id, values, [event])
+    _change(connection, run_id, values, [run_events.requeued(run_id, now, run.attempt, run_events.WORKER_LOST)])
     return True
 
 
@@ -237,7 +234,7 @@ def ask_to_cancel(connection: sa.Connection, run_id: str, now: float) -> RunStat
         return None
     run = _sound(row)
     if run.state is RunState.QUEUED:
-        end_unclaimed(connection, run_id, RunState.CANCELLED, run_cancelled(run_id), now)
+        end_unclaimed(connection, run_id, run_cancelled(run_id), now)
         return RunState.CANCELLED
     if not run.is_over and run.cancel_asked_at is None:
         connection.execute(runs.update().where(runs.c.run_id == run_id).values(cancel_asked_at=now))
@@ -301,15 +298,6 @@ def _text(event: RunEvent) -> str:
     return json.dumps(event.model_dump(mode="json", exclude_none=True, exclude={"run_id", "seq"}))
 
 
-def _event(run_id: str, kind: Any, now: float, message: str, attempt: int) -> RunEvent:
-    return RunEvent(run_id=run_id, seq=0, kind=kind, at=now, message=message, attempt=attempt)
-
-
-def _ended(run_id: str, state: RunState, problem: Problem | None, now: float, attempt: int) -> RunEvent:
-    event = _event(run_id, "run_ended", now, f"the run ended: {state.lower()}", attempt)
-    return event.model_copy(update={"problem": problem})
-
-
-def _end_values(state: RunState, problem: Problem | None, now: float) -> dict[str, Any]:
+def _end_values(problem: Problem | None, now: float) -> dict[str, Any]:
     text = None if problem is None else json.dumps(problem.to_wire())
-    return {"state": state, "finished_at": now, "problem": text}
+    return {"state": run_events.final_state(problem), "finished_at": now, "problem": text}

@@ -14,6 +14,7 @@ import anyio
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from orchestrators import run_events
 from orchestrators.dbos import MODE, transitions
 from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.dbos_setup import (
@@ -156,9 +157,7 @@ class DbosWorker:
             request = RunRequest.model_validate(payload)
         except ValidationError as error:
             logger.error("the request of the run %s cannot be read: %s", run_id, error)
-            await self._end(
-                run_id, run_lost(run_id, "The stored request cannot be read by this release of the worker.")
-            )
+            await self._end(run_id, run_lost(run_id, run_events.UNREADABLE_REQUEST))
             return
         # They name the files that it may read.
         if (request.run_id, request.orchestration_mode, request.execution) != (run_id, MODE, None):
@@ -180,7 +179,7 @@ class DbosWorker:
 
     async def _end(self, run_id: str, problem: Problem) -> None:
         try:
-            await self._runner.surely(transitions.end_unclaimed, run_id, RunState.FAILED, problem, time.time())
+            await self._runner.surely(transitions.end_unclaimed, run_id, problem, time.time())
         except DamagedRow as damage:
             await self._runner.surely(transitions.end_damaged, run_id, damage.what, time.time())
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from orchestrators import run_events
 from orchestrators.engines.pool import FramedResult
 from orchestrators.plugins.contract import EventSink
 from schemas.canonical import request_digest
@@ -90,24 +91,15 @@ class Entry:
         self.changed.set()
         self.changed = anyio.Event()
 
-    def end(self, state: RunState, problem: Problem | None) -> None:
+    def end(self, problem: Problem | None = None) -> None:
         """The run is over; the last event says how."""
         self.size += len(self.result or b"")
-        self.record.state = state
+        self.record.state = run_events.final_state(problem)
         self.record.problem = problem
         self.record.finished_at = iso_now()
-        self.take(
-            RunEvent(
-                run_id=self.record.pipeline_run_id,
-                seq=0,
-                kind="run_ended",
-                at=time.time(),
-                started=self.events[-1].started if self.events else 0,
-                ended=self.events[-1].ended if self.events else 0,
-                message=f"the run ended: {state.value.lower()}",
-                problem=problem,
-            )
-        )
+        record, last = self.record, self.events[-1]
+        pipes = {"started": last.started, "ended": last.ended}
+        self.take(run_events.ended(record.pipeline_run_id, time.time(), record.state, problem, **pipes))
 
 
 class MemoryLedger:
@@ -142,20 +134,19 @@ class MemoryLedger:
             with entry.scope:
                 yield entry
         except ProblemError as error:
-            timed_out = error.problem.code == "run.timed_out"
-            entry.end(RunState.TIMED_OUT if timed_out else RunState.FAILED, error.problem)
+            entry.end(error.problem)
             raise
         except Exception:
-            entry.end(RunState.FAILED, run_unexpected(run.run_id, "server"))
+            entry.end(run_unexpected(run.run_id, "server"))
             raise
         except BaseException:
-            entry.end(RunState.CANCELLED, run_cancelled(run.run_id))
+            entry.end(run_cancelled(run.run_id))
             raise
         if entry.result is not None:
-            entry.end(RunState.COMPLETED, None)
+            entry.end()
             return
         problem = run_cancelled(run.run_id)
-        entry.end(RunState.CANCELLED, problem)
+        entry.end(problem)
         raise ProblemError(problem)
 
     def _open(self, run: RunRequest, listener: EventSink | None) -> Entry:
@@ -178,7 +169,7 @@ class MemoryLedger:
         )
         self._entries[run.run_id] = entry
         self._forget_oldest()
-        entry.take(RunEvent(run_id=run.run_id, seq=0, kind="run_started", at=time.time(), message="the run started"))
+        entry.take(run_events.started(run.run_id, time.time()))
         return entry
 
     def _make_room(self) -> None:

@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from orchestrators import run_events
 from orchestrators.artifact_scope import artifact_scope
 from orchestrators.temporal import MODE
 from orchestrators.temporal.connection import Connection
@@ -239,16 +240,15 @@ async def _problem_of_failure(connection: Connection, run_id: str, failure: Fail
 def last_event(look: Look, seq: int, problem: Problem | None) -> RunEvent:
     """The event that says how an ended run ended."""
     ended = look.ended
-    return RunEvent(
-        run_id=look.run_id,
-        seq=seq,
-        kind="run_ended",
-        at=ended.finished_at,
+    return run_events.ended(
+        look.run_id,
+        ended.finished_at,
+        look.state,
+        problem,
+        attempt=ended.attempt,
         started=ended.started,
         ended=ended.ended,
-        attempt=ended.attempt,
-        message=f"the run ended: {look.state.value.lower()}",
-        problem=problem,
+        seq=seq,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from orchestrators import run_events
 from orchestrators.artifact_scope import artifact_scope
 from orchestrators.durable.attempt_isolation import AttemptIsolation
 from orchestrators.engines.pool import EnginePool, Lane
@@ -62,8 +63,13 @@ class ActiveRun:
             return False
         return int(self.outcome.get("result", {}).get("bytes", 0)) <= _KEPT_BYTES
 
+    def append(self, event: RunEvent) -> None:
+        """Take an event into the log, and wake up the activity."""
+        self.story.append(event)
+        self.tell()
+
     def tell(self) -> None:
-        """Let whoever waits for news look."""
+        """Wake up the activity."""
         self.news.set()
         self.news = anyio.Event()
 
@@ -126,7 +132,7 @@ class Runner:
         except (ValueError, RecursionError):
             # No request, or one that is nested too deeply to be sent to an engine.
             logger.exception("the request of the run %s cannot be read", run_id)
-            raise ProblemError(run_lost(run_id, _UNREADABLE)) from None
+            raise ProblemError(run_lost(run_id, run_events.UNREADABLE_REQUEST)) from None
         # The request names the files that the run may read, and anyone who may start workflows can write one.
         named, run = (request.run_id, request.orchestration_mode), await self._looked_up(active)
         if run is None or named != (run_id, MODE) or asked.digest != run.asked.digest:
@@ -149,14 +155,13 @@ class Runner:
 
     def requeued(self, active: ActiveRun) -> None:
         """An earlier attempt was told of, and then no more."""
-        self._say(active, "run_requeued", "the worker was lost; the run waits for another")
+        self._requeued(active, run_events.WORKER_LOST)
 
     def _begin(self, active: ActiveRun, attempt: int) -> None:
         now, story = time.time(), active.story
         story.attempt = attempt
         story.started_at = story.started_at or now
-        again = "" if attempt == 1 else f", attempt {attempt}"
-        self._say(active, "run_started", f"the run started{again}")
+        active.append(run_events.started(active.run_id, time.time(), attempt))
 
     async def _attempt(self, active: ActiveRun, request: RunRequest, lane: Lane) -> Json | None:
         """What came of one attempt; None where its engine was lost and another attempt is due."""
@@ -168,7 +173,7 @@ class Runner:
             return self._failed(active, error.problem)
         if active.cancel_asked:
             return _ended(active, RunState.CANCELLED, None)
-        self._say(active, "run_requeued", "the worker stops; the run waits for another")
+        self._requeued(active, run_events.WORKER_STOPS)
         active.story.attempt -= 1
         return {"state": HANDED_BACK, "story": active.story.snapshot()}
 
@@ -193,24 +198,16 @@ class Runner:
         if active.cancel_asked:
             return _ended(active, RunState.CANCELLED, None)
         if problem.code == "run.lost":
-            self._say(active, "run_requeued", "the engine was lost; the run waits for another")
+            self._requeued(active, run_events.ENGINE_LOST)
             return None
-        state = RunState.TIMED_OUT if problem.code == "run.timed_out" else RunState.FAILED
-        return _ended(active, state, Problem.model_validate(self._redact(problem.to_wire())))
+        return _ended(active, run_events.final_state(problem), Problem.model_validate(self._redact(problem.to_wire())))
 
     def _take(self, active: ActiveRun, event: RunEvent) -> None:
         masked = self._redact(event.model_dump(mode="json", exclude_none=True))
-        active.story.append(RunEvent.model_validate({**masked, "attempt": active.story.attempt}))
-        active.tell()
+        active.append(RunEvent.model_validate({**masked, "attempt": active.story.attempt}))
 
-    def _say(self, active: ActiveRun, kind: Any, message: str) -> None:
-        story = active.story
-        event = RunEvent(run_id=active.run_id, seq=0, kind=kind, at=time.time(), message=message, attempt=story.attempt)
-        story.append(event)
-        active.tell()
-
-
-_UNREADABLE = "The stored request cannot be read by this release of the worker."
+    def _requeued(self, active: ActiveRun, why: str) -> None:
+        active.append(run_events.requeued(active.run_id, time.time(), active.story.attempt, why))
 
 
 def _ended(active: ActiveRun, state: RunState, problem: Problem | None) -> Json:

@@ -19,7 +19,7 @@ from orchestrators.dbos.tables import events, results, runs
 from orchestrators.dbos.transitions import Pipes
 from schemas.canonical import request_digest
 from schemas.method_source import MethodSource
-from schemas.runs import RunRequest, RunState
+from schemas.runs import RunRequest
 from tests.support.bundles import GREETING
 
 _DEEP = "[" * 3000 + "]" * 3000
@@ -169,10 +169,10 @@ def _keep(database: Database, queue: RunQueue, run_id: str, state: str) -> None:
         _given_out(connection, run_id, "SUCCESS" if over else "PENDING")
         if state == "completed":
             result = {"pipeline_run_id": run_id, "orchestration_mode": "dbos", "created_at": "now", "output": 1}
-            transitions.end(connection, claim, 1, RunState.COMPLETED, [], Pipes(1, 1), None, result, time.time())
+            transitions.end(connection, claim, 1, [], Pipes(1, 1), None, result, time.time())
         elif state == "failed":
             problem = transitions.run_given_up(run_id, 1)
-            transitions.end(connection, claim, 1, RunState.FAILED, [], Pipes(1, 0), problem, None, time.time())
+            transitions.end(connection, claim, 1, [], Pipes(1, 0), problem, None, time.time())
 
     database.write_now(keep)
 

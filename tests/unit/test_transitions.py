@@ -66,7 +66,6 @@ def end(database: Database, claim: Claim, told: int | None = None) -> None:
         transitions.end,
         claim,
         claim.event_count if told is None else told,
-        RunState.COMPLETED,
         [],
         Pipes(started=1, ended=1),
         None,
