@@ -1,9 +1,15 @@
-"""Where a run's files are, below the folder of artifacts."""
+"""Where the files of runs are."""
 
 import re
+from pathlib import Path
 
 _OWN_FOLDER = "direct"
 _NOT_IN_A_NAME = re.compile(r"[^0-9T]")
+
+
+def artifacts_folder(state_dir: Path) -> Path:
+    """The folder of all artifacts of this machine."""
+    return state_dir / "artifacts"
 
 
 def artifact_scope(run_id: str, orchestration_mode: str, created_at: str, execution: str | None = None) -> str:

@@ -3,6 +3,7 @@
 import anyio.from_thread
 import sqlalchemy as sa
 
+from orchestrators.artifact_scope import artifacts_folder
 from orchestrators.dbos import MODE, reading, transitions
 from orchestrators.dbos.changes import Changes
 from orchestrators.dbos.database import Database
@@ -27,7 +28,9 @@ def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
     queue = RunQueue(database)
     executors = executors_of(database, settings.lease_s)
     changes = Changes(database, context.tasks)
-    ledger = DbosLedger(database, queue, executors, changes, Pruner(database, queue, context.state_dir / "artifacts"))
+    ledger = DbosLedger(
+        database, queue, executors, changes, Pruner(database, queue, artifacts_folder(context.state_dir))
+    )
     keeps_workers = context.resumes and database.file is not None
     if keeps_workers:
         keeper = WorkerSupervisor(context.worker_command, settings.workers, settings.drain_s, context.logger)

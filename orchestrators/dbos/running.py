@@ -16,6 +16,7 @@ from orchestrators.dbos.database import Database
 from orchestrators.dbos.rows import DamagedRow
 from orchestrators.dbos.transitions import Claim, ClaimLost, Pipes
 from orchestrators.durable.attempt_isolation import AttemptIsolation
+from orchestrators.durable.backoff import Backoff
 from orchestrators.engines.pool import EnginePool, Lane
 from schemas.canonical import request_digest
 from schemas.problem import Problem, ProblemError
@@ -30,8 +31,6 @@ P = ParamSpec("P")
 # Events that come together are kept together.
 _GATHER_S = 0.02
 _LOOK_S = 0.05
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
 
 
 @dataclass
@@ -194,14 +193,14 @@ class Runner:
 
     async def surely(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write, however long the database is away."""
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(first_s=0.1, longest_s=5.0)
         while True:
             try:
                 return await self._database.write(work, *args, **kwargs)
             except ProblemError as error:
+                pause_s = backoff.next_s()
                 logger.warning("runs cannot be written (%s); trying again in %g s", error, pause_s)
             await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def redacted(self, event: RunEvent, attempt: int) -> RunEvent:
         """An event as it is kept."""

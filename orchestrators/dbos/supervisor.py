@@ -9,8 +9,8 @@ from contextlib import suppress
 import anyio
 from anyio.abc import Process
 
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
+from orchestrators.durable.backoff import Backoff
+
 # A worker that lived that long was well: the next pause is the first one again.
 _WELL_S = 60.0
 # What a worker that was told to stop may take beyond its drain.
@@ -34,7 +34,7 @@ class WorkerSupervisor:
                 tasks.start_soon(self._keep_one)
 
     async def _keep_one(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(first_s=0.5, longest_s=30.0)
         while True:
             began = time.monotonic()
             try:
@@ -45,10 +45,10 @@ class WorkerSupervisor:
                 self._logger.error("workers cannot start (see above); queued runs will wait")
                 return
             if time.monotonic() - began > _WELL_S:
-                pause_s = _FIRST_PAUSE_S
+                backoff.reset()
+            pause_s = backoff.next_s()
             self._logger.warning("a worker ended (%s); the next one starts in %g s", status, pause_s)
             await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _run_one(self) -> int:
         # stdout belongs to the protocol; a session of its own keeps a terminal's Ctrl-C to the server.

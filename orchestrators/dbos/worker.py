@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from orchestrators import run_events
+from orchestrators.artifact_scope import artifacts_folder
 from orchestrators.dbos import MODE, transitions
 from orchestrators.dbos.clock import Clock
 from orchestrators.dbos.dbos_setup import (
@@ -73,7 +74,7 @@ class DbosWorker:
 
         Raises `LedgerUnusable` once this process can do nothing more with the database.
         """
-        pruner = Pruner(self._database, self._queue, self._context.state_dir / "artifacts")
+        pruner = Pruner(self._database, self._queue, artifacts_folder(self._context.state_dir))
         maintenance = Maintenance(
             self._database,
             self._queue,

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from orchestrators.artifact_scope import artifacts_folder
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engines.engine_memory import resident_by_session
 from orchestrators.engines.engine_process import EngineGone, EngineProcess
@@ -160,7 +161,7 @@ class Lanes:
         work_dir = self._directory / f"engine-{self._spawned}"
         options = EngineOptions(
             work_dir=str(work_dir),
-            artifacts_dir=str(self._settings.state_dir / "artifacts"),
+            artifacts_dir=str(artifacts_folder(self._settings.state_dir)),
             project_config_dir=_text(self._settings.project_config_dir),
             environment=self._settings.environment,
             boot_orchestrator=lane.boot_orchestrator,

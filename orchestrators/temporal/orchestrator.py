@@ -9,6 +9,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from orchestrators.artifact_scope import artifacts_folder
 from orchestrators.plugins.contract import EventSink, PluginContext
 from orchestrators.temporal import MODE, reading
 from orchestrators.temporal.attributes import Attributes
@@ -50,7 +51,7 @@ class TemporalOrchestrator:
         attributes = Attributes(connection)
         listing = Listing(connection, attributes)
         endings = CompletionWaits(connection, context.tasks)
-        ledger = TemporalLedger(connection, endings, listing, parcels, context.state_dir / "artifacts")
+        ledger = TemporalLedger(connection, endings, listing, parcels, artifacts_folder(context.state_dir))
         return cls(connection, parcels, attributes, ledger)
 
     @property

@@ -18,6 +18,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker import Worker as SdkWorker
 
+from orchestrators.artifact_scope import artifacts_folder
+from orchestrators.durable.backoff import Backoff
 from orchestrators.engines.pool import pool_of
 from orchestrators.plugins.contract import PluginContext
 from orchestrators.temporal.connection import Connection
@@ -41,8 +43,6 @@ P = TypeVarTuple("P")
 
 # A worker that ran a workflow last gets its next task first, for that long.
 _STICKY = timedelta(seconds=1)
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
 _LOOK_S = 0.2
 _TRIES_IN_VAIN = 20
 # How long the last workflow tasks may take.
@@ -63,7 +63,7 @@ class TemporalWorker:
         self._settings = self._connection.settings
         self._pool = pool_of(context)
         self._parcels = PayloadStore.of(self._settings)
-        artifacts = context.state_dir / "artifacts"
+        artifacts = artifacts_folder(context.state_dir)
         self._runner = Runner(
             self._connection, self._pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
         )
@@ -142,11 +142,12 @@ class TemporalWorker:
 
     async def _connected(self, stop: anyio.Event) -> tuple[Client, Client] | None:
         """Clients for workflows and for runs, however long the server is away; None where it is stopped before."""
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(first_s=0.5, longest_s=10.0)
         while not stop.is_set():
             try:
                 return await asyncio.wait_for(self._clients(), self._settings.call_timeout_s)
             except (RuntimeError, RPCError, TimeoutError) as error:
+                pause_s = backoff.next_s()
                 logger.warning(
                     "the Temporal server at %s cannot be reached (%s); trying again in %g s",
                     self._connection.address,
@@ -155,7 +156,6 @@ class TemporalWorker:
                 )
             with anyio.move_on_after(pause_s):
                 await stop.wait()
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         return None
 
     async def _clients(self) -> tuple[Client, Client]:

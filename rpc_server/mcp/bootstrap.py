@@ -1,5 +1,6 @@
 """Putting the late half of the MCP face together, at the first request that needs it."""
 
+from orchestrators.artifact_scope import artifacts_folder
 from rpc_server.calls.errors import ErrorMapping
 from rpc_server.calls.services import Services
 from rpc_server.mcp.completions import Completions
@@ -49,6 +50,6 @@ async def open_mcp(
         Prompts(completions),
         FixedResources(),
         MethodResources(services, completions),
-        RunResources(services, completions, pictures, services.state_dir / "artifacts"),
+        RunResources(services, completions, pictures, artifacts_folder(services.state_dir)),
     ]
     return McpServer(Catalog(families), subscriptions, tasks, failures)
