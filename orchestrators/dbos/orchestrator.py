@@ -28,9 +28,8 @@ def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
     queue = RunQueue(database)
     executors = executors_of(database, settings.lease_s)
     changes = Changes(database, context.tasks)
-    ledger = DbosLedger(
-        database, queue, executors, changes, Pruner(database, queue, artifacts_folder(context.state_dir))
-    )
+    pruner = Pruner(database, queue, artifacts_folder(context.state_dir))
+    ledger = DbosLedger(database, queue, executors, changes, pruner)
     keeps_workers = context.resumes and database.file is not None
     if keeps_workers:
         keeper = WorkerSupervisor(context.worker_command, settings.workers, settings.drain_s, context.logger)

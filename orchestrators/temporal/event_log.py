@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrators.temporal.memo import Figures, can_be_sent, figures_of
+from schemas.json_types import Json
 from schemas.runs import RunEvent
-
-Json = dict[str, Any]
 
 # Some ten thousand events; beside them a payload of Temporal's holds a request or a result.
 _MOST_BYTES = 375_000

@@ -14,8 +14,7 @@ from temporalio.client import Client
 
 from orchestrators.temporal.connection import Connection
 from orchestrators.temporal.names import CANCELLED_BY_CALLER, LATE_FOR_CALLER
-
-Json = dict[str, Any]
+from schemas.json_types import Json
 
 # What stands behind an activity's end in a history: a workflow task, the memo, the end.
 _LAST_EVENTS = 12

@@ -12,9 +12,8 @@ import anyio.to_thread
 from orchestrators.durable.artifact_store import ArtifactStore
 from orchestrators.temporal.problems import misconfigured, too_large, unreadable
 from orchestrators.temporal.settings import MOST_INLINE_BYTES, TemporalSettings
+from schemas.json_types import Json
 from schemas.problem import ProblemError
-
-Json = dict[str, Any]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_STORE = "Something lies in the artifact store of another machine, and `artifact_store` is not set on this one."

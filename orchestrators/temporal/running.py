@@ -21,13 +21,13 @@ from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
 from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.reading import Look, look
+from schemas.json_types import Json
 from schemas.problem import Problem, ProblemError, problem
 from schemas.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
 from schemas.runs import RunEvent, RunRequest, RunResult, RunState
 
 logger = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 
 _KEPT_BYTES = 1_000_000
 _FRESH_S = 10.0

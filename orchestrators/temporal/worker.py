@@ -32,13 +32,13 @@ from orchestrators.temporal.reading import look
 from orchestrators.temporal.running import ActiveRun, Runner
 from orchestrators.temporal.settings import BEATS_PER_TIMEOUT
 from orchestrators.temporal.workflows import RunMethod, ValidateMethod
+from schemas.json_types import Json
 from schemas.params import RUN_ID_PATTERN
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest
 
 logger = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 P = TypeVarTuple("P")
 
 # A worker that ran a workflow last gets its next task first, for that long.

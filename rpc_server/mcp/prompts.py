@@ -6,9 +6,8 @@ from typing import Any
 from orchestrators.plugins.mcp_features import Features, McpFault
 from rpc_server.mcp.completions import Completions
 from rpc_server.wire.errors import INVALID_PARAMS
+from schemas.json_types import Json
 from schemas.shown_text import fit_text
-
-Json = dict[str, Any]
 
 _METHOD = {"name": "method", "description": "The method's path in the workspace.", "required": True}
 _PIPE = {"name": "pipe", "description": "The pipe to begin with; else the method's own.", "required": False}

@@ -27,6 +27,7 @@ from rpc_server.wire.json_text import encode
 from rpc_server.workspace.file_threads import in_thread
 from rpc_server.workspace.held_folder import HeldFolder, Kind, OutOfTime, TooLarge, Unreadable
 from rpc_server.workspace.names import why_odd
+from schemas.json_types import Json
 from schemas.params import RUN_ID_PATTERN, ExecuteParams, MethodParams, RunRef, RunResultParams, ValidateParams
 from schemas.problem import Problem, ProblemError
 from schemas.runs import RunEvent, RunRecord, RunResult
@@ -34,7 +35,6 @@ from schemas.shown_text import fit_line, fit_text
 from schemas.validation import ValidationVerdict
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 _METHODS = "mthds://methods/"
 _SCHEMAS = "mthds://schemas/"

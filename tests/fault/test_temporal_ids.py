@@ -5,13 +5,13 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from temporalio.client import Client
 
 from orchestrators.plugins.testing.subject import request
 from orchestrators.temporal.sdk_runtime import RUNTIME
+from schemas.json_types import Json
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 from tests.support.durable import WAIT, new_id, output_of, start
@@ -19,8 +19,6 @@ from tests.support.ledgers import Order, until
 from tests.support.mcp_client import McpClient
 from tests.support.strangers import DOCUMENT, code_of, memo_of, order_of, start_workflow
 from tests.support.temporal import Deployment, TemporalServer, temporal_server, wait_for_a_worker
-
-Json = dict[str, Any]
 
 SECRET = b"%PDF-1.4\nthe first one's\n%%EOF\n"
 OTHER = b"%PDF-1.4\nanother one's\n%%EOF\n"

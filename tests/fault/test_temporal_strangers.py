@@ -27,6 +27,7 @@ from orchestrators.temporal.converter import DATA_CONVERTER
 from orchestrators.temporal.names import ASKED
 from orchestrators.temporal.sdk_runtime import RUNTIME
 from orchestrators.temporal.workflows import RunMethod
+from schemas.json_types import Json
 from schemas.method_source import MethodSource
 from tests.support.client import RpcClient
 from tests.support.durable import WAIT, events_of, greeting, output_of, start
@@ -43,8 +44,6 @@ from tests.support.strangers import (
     start_workflow,
 )
 from tests.support.temporal import Deployment, TemporalServer, temporal_server, wait_for_a_worker
-
-Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ from temporalio.common import RawValue
 from orchestrators.plugins.testing.subject import request
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import ASKED, RUN
+from schemas.json_types import Json
 from schemas.method_source import MethodSource
 from schemas.runs import RunRequest
 from tests.support.bundles import GREETING
-
-Json = dict[str, Any]
 
 TOO_DEEP = 300
 """More levels than Pydantic and Temporal's converter are asked to read."""

@@ -7,12 +7,11 @@ from typing import Any, TypeVar
 from rpc_server.calls import runs
 from rpc_server.calls.services import Services, mode_of_reading
 from rpc_server.mcp.picture.drawing import picture_of
+from schemas.json_types import Json
 from schemas.params import MethodParams, RunParams, RunRef
 from schemas.problem import ProblemError
 from schemas.runs import RunEvent
 from schemas.validation import ValidateRequest
-
-Json = dict[str, Any]
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrators.plugins.mcp_features import Exchange, Features, McpFault
 from rpc_server.wire.errors import INVALID_PARAMS
+from schemas.json_types import Json
 
-Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 

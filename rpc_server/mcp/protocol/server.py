@@ -1,7 +1,7 @@
 """What the MCP methods do, once the services are there: the late half of the face."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from orchestrators.plugins.mcp_features import McpFault
 from rpc_server.calls.errors import ErrorMapping, to_rpc_error
@@ -17,9 +17,9 @@ from rpc_server.redaction import Redactor
 from rpc_server.wire.dispatch import Call
 from rpc_server.wire.errors import INVALID_PARAMS, METHOD_NOT_FOUND, shortened
 from rpc_server.wire.json_text import JsonFault, parse
+from schemas.json_types import Json
 from schemas.shown_text import is_fit
 
-Json = dict[str, Any]
 Method = Callable[[Call, Caller, Json], Awaitable[Json]]
 
 _TOOLS_PAGE = 500

@@ -25,12 +25,12 @@ from rpc_server.mcp.run_uris import run_id_of
 from rpc_server.wire.dispatch import Call
 from rpc_server.wire.errors import INVALID_PARAMS
 from rpc_server.wire.peer import Peer
+from schemas.json_types import Json
 from schemas.params import RunRef
 from schemas.problem import ProblemError
 
 logger = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 DetailedTask = Callable[[str], Any]
 
 _LISTS: dict[str, Kind] = {

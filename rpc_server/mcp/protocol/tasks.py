@@ -7,9 +7,8 @@ long as its ledger keeps it, which no ttl changes; so the ttl is null, "unlimite
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.json_types import Json
 from schemas.shown_text import fit_text
-
-Json = dict[str, Any]
 
 _POLL_MS = 1000
 _STATUS = {

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rpc_server.wire.json_text import encode
+from schemas.json_types import Json
 from schemas.shown_text import fit
-
-Json = dict[str, Any]
 
 _ESSENTIAL_TEXT = 400
 """Bytes that what is left of a bounded answer may still need beside its preview."""

@@ -16,6 +16,8 @@ from rpc_server.mcp.tools.run_calls import RunCalls
 from rpc_server.mcp.tools.run_results import PICTURE_KEY, RunResults
 from rpc_server.mcp.tools.tool_schemas import MAX_DESCRIPTION
 from rpc_server.mcp.tools.tool_specs import TOOLS, definition_of
+from rpc_server.wire.binding import bind
+from schemas.json_types import Json
 from schemas.params import (
     InputsParams,
     MethodsListParams,
@@ -29,7 +31,6 @@ from schemas.shown_text import fit, fit_line, fit_text
 if TYPE_CHECKING:
     from rpc_server.mcp.tools.method_tools import MethodTools
 
-Json = dict[str, Any]
 Handler = Callable[[Any, ServedExchange], Awaitable[Json]]
 
 _MOST_LISTED = 100

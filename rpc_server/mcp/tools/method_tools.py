@@ -21,11 +21,11 @@ from rpc_server.mcp.tools.signature_cache import SignatureCache
 from rpc_server.mcp.tools.tool_schemas import MAX_DESCRIPTION, shortened, with_original_keys
 from rpc_server.mcp.tools.tool_specs import output_schema
 from rpc_server.workspace.scan import ScanBounds
+from schemas.json_types import Json
 from schemas.problem import ProblemError
 from schemas.runs import RunResult
 from schemas.shown_text import fit_line
 
-Json = dict[str, Any]
 RunMethod = Callable[[str, Json, Exchange], Awaitable[Json]]
 """Takes the path of a method, its inputs, and the exchange; gives the `CallToolResult`."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 
@@ -22,10 +22,10 @@ from rpc_server.mcp.tools.run_progress import RunProgress
 from rpc_server.mcp.tools.run_results import RunResults
 from rpc_server.wire.peer import Peer
 from rpc_server.workspace.method_folders import entry_pipe
+from schemas.json_types import Json
 from schemas.params import ExecuteParams, MethodParams, RunRef, RunResultParams, StartParams
 from schemas.problem import ProblemError
 
-Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 Params = TypeVar("Params", ExecuteParams, StartParams)

@@ -1,16 +1,14 @@
 """What is answered about a run: its result, or how it stands and what to call next."""
 
-from typing import Any
-
 from rpc_server.mcp.picture.run_pictures import RunPictures
 from rpc_server.mcp.protocol.caller import Caller
 from rpc_server.mcp.protocol.revisions import UI_EXTENSION, V2025_06_18
 from rpc_server.mcp.protocol.tool_results import bounded, bounded_output, resource_link, tool_result
 from rpc_server.mcp.run_uris import run_uri
+from schemas.json_types import Json
 from schemas.params import RunParams
 from schemas.shown_text import fit
 
-Json = dict[str, Any]
 PAGE_URI = "ui://mthds-rpc/picture.html"
 """The page of MCP Apps that draws a run."""
 PICTURE_KEY = "mthds-rpc/picture"

@@ -1,7 +1,5 @@
 """`tasks/*`: runs as tasks, in both forms: of 2025-11-25, and of the extension of 2026-07-28."""
 
-from typing import Any
-
 from pydantic import ValidationError
 
 from orchestrators.plugins.mcp_features import McpFault
@@ -16,10 +14,9 @@ from rpc_server.mcp.protocol.subscriptions import missing_tasks_extension
 from rpc_server.mcp.tools.run_results import RunResults
 from rpc_server.wire.dispatch import Call
 from rpc_server.wire.errors import INVALID_PARAMS
+from schemas.json_types import Json
 from schemas.params import RunRef, RunResultParams, RunsListParams
 from schemas.problem import ProblemError
-
-Json = dict[str, Any]
 
 _WAIT_S = 3600.0
 _PAGE = 50

@@ -1,12 +1,12 @@
 """The nine tools that every workspace has: what each is called, takes and gives."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel
 
 from rpc_server.mcp.tools.run_results import PAGE_URI
 from rpc_server.mcp.tools.tool_schemas import portable_input, portable_output
+from schemas.json_types import Json
 from schemas.params import (
     ExecuteParams,
     InputsParams,
@@ -20,8 +20,6 @@ from schemas.params import (
 from schemas.results import InputsTemplate, MethodEntry, MethodsPage
 from schemas.runs import RunPage, RunRecord, RunResult, StartAck
 from schemas.validation import ValidationVerdict
-
-Json = dict[str, Any]
 
 
 class ListedMethod(MethodEntry):
