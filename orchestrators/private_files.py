@@ -30,6 +30,25 @@ def make_private(folder: Path) -> None:
         one.mkdir(mode=0o700, exist_ok=True)
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file for this user alone, and make its folder where it is missing.
+
+    Readers see the whole of the file or the one before it, also where two processes write at once. Raises `OSError`.
+    """
+    make_private(path.parent)
+    part = path.with_name(f".{os.urandom(16).hex()}")
+    try:
+        with open(part, "xb", opener=_opener) as file:
+            file.write(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def private_folder(folder: Path, within: Path) -> Path:
     """`folder`, made where it is missing; it and those above it, as far as `within`, are this user's alone to write.
 

@@ -6,15 +6,13 @@ have the id later.
 """
 
 import hashlib
-import os
 import re
-import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 
-from orchestrators.private_files import make_private
+from orchestrators.private_files import make_private, write_private
 from schemas.params import RUN_ID_PATTERN
 from schemas.problem import ProblemError, problem_error
 
@@ -74,8 +72,7 @@ class ArtifactStore:
                 if ".." in inside.parts or (self._is_folder and Path(name).is_symlink()):
                     continue
                 if not target.exists():
-                    make_private(target.parent)
-                    _write_whole(target, self._files.cat_file(name))
+                    write_private(target, self._files.cat_file(name))
         except OSError as error:
             raise _unusable(error) from error
 
@@ -95,25 +92,9 @@ class ArtifactStore:
 
     def _write(self, path: str, content: bytes) -> None:
         if self._is_folder:
-            make_private(Path(path).parent)
-            _write_whole(Path(path), content)
+            write_private(Path(path), content)
         else:
             self._files.pipe_file(path, content)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """All of it or nothing, also where two write the same at once."""
-    part = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        with open(part, "xb", opener=_private) as file:
-            file.write(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _protocols(files: Any) -> tuple[str, ...]:

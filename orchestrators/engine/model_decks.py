@@ -18,6 +18,7 @@ from pipelex.cogt.models.model_deck import ModelDeck
 from pipelex.cogt.models.model_manager import ModelManager
 from pipelex.system.configuration.config_loader import config_manager
 
+from schemas.overlay import lay_over
 from schemas.problem import NextStep, Problem
 
 _INTERNAL = '"internal"'
@@ -130,16 +131,8 @@ def _merged(paths: Sequence[Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in paths:
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            _lay_over(merged, tomli.load(file))
+            lay_over(merged, tomli.load(file))
     return merged
-
-
-def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    for name, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(name), dict):
-            _lay_over(below[name], value)
-        else:
-            below[name] = value
 
 
 def _backends_missing_variables(paths: Sequence[Path]) -> dict[str, list[str]]:

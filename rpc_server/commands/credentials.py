@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rpc_server.settings.layers import read_layer
+from schemas.overlay import lay_over
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
 
@@ -37,12 +38,10 @@ def _merged(home: Path, project: Path | None) -> dict[str, dict[str, Any]] | Non
     if base is None:
         return None
     overrides = [read_layer(directory / "backends_override.toml") for directory in (home, project) if directory]
-    merged: dict[str, dict[str, Any]] = {}
+    merged: dict[str, Any] = {}
     for layer in [base, *overrides]:
-        for name, table in (layer.values if layer is not None else {}).items():
-            if isinstance(table, dict):
-                merged[name] = {**merged.get(name, {}), **table}
-    return merged
+        lay_over(merged, layer.values if layer is not None else {})
+    return {name: table for name, table in merged.items() if isinstance(table, dict)}
 
 
 def _backend(name: str, table: Mapping[str, Any], environ: Mapping[str, str]) -> Backend:

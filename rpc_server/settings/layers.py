@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli
-
 from schemas.foreign_toml import BadToml, parse_toml
+from schemas.overlay import lay_over
 
 Table = dict[str, Any]
 Key = tuple[str, ...]
@@ -80,28 +79,24 @@ def merge(defaults: Layer, layers: Sequence[Layer]) -> Document:
     The defaults say what may be set: a key they lack, or a value of another type than theirs, is a
     `ConfigurationFault`. A table that is empty in the defaults takes any key.
     """
-    values = _copy(defaults.values)
+    values: Table = {}
+    lay_over(values, defaults.values)
     origins = {key: defaults for key, _ in _leaves(defaults.values)}
     for layer in layers:
         _check(layer, layer.values, defaults.values, ())
-        _lay_over(values, layer.values)
+        lay_over(values, layer.values)
         origins.update({key: layer for key, _ in _leaves(layer.values)})
     return Document(values=values, origins=origins)
 
 
 def line_of(text: str, key: Key) -> int | None:
     """The one-based line where `key` is set in a TOML text that parses, or None where it is not set."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    begin = 1
-    for end in range(1, len(lines) + 1):
-        try:
-            document = tomli.loads("\n".join(lines[:end]))
-        except tomli.TOMLDecodeError:
-            continue
-        if _holds(document, key):
-            return begin
-        begin = end + 1
-    return None
+    # Only a fault and `mthds-rpc config` ask for lines.
+    from schemas.toml_positions import TomlText
+
+    positions = TomlText(text)
+    starts = [place.key.start for path, place in positions.places.items() if path[: len(key)] == key]
+    return positions.line_and_column(min(starts))[0] if starts else None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -155,23 +150,3 @@ def _leaves(table: Table, above: Key = ()) -> Iterator[tuple[Key, Any]]:
             yield from _leaves(value, (*above, name))
         else:
             yield (*above, name), value
-
-
-def _lay_over(target: Table, values: Table) -> None:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            _lay_over(target.setdefault(name, {}), value)
-        else:
-            target[name] = value
-
-
-def _copy(table: Table) -> Table:
-    return {name: _copy(value) if isinstance(value, dict) else value for name, value in table.items()}
-
-
-def _holds(document: Any, key: Key) -> bool:
-    for name in key:
-        if not isinstance(document, dict) or name not in document:
-            return False
-        document = document[name]
-    return True

@@ -4,13 +4,10 @@ Trust belongs to the path, not to what lies there: settings that change later, o
 are trusted as well; a project that is moved is not. It is kept with the user's settings, never inside a project.
 """
 
-import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
-from orchestrators.private_files import NotPrivate, check_private, make_private
+from orchestrators.private_files import NotPrivate, check_private, write_private
 from rpc_server.settings.layers import ConfigurationFault
 
 
@@ -60,16 +57,5 @@ def distrust(directory: Path) -> bool:
 
 
 def _write(trusted: list[Path]) -> None:
-    path = trust_file()
-    make_private(path.parent)
-    # mkstemp makes the file 0600, and the rename makes the change all or nothing.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".trusted-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"trusted": [str(item) for item in trusted]}, file, indent=2)
-            file.write("\n")
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
+    text = json.dumps({"trusted": [str(item) for item in trusted]}, indent=2)
+    write_private(trust_file(), f"{text}\n".encode())

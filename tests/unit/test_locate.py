@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrators.engine.validation.locate import Clues, Locator
-from orchestrators.engine.validation.toml_positions import TomlText
+from schemas.toml_positions import TomlText
 
 MAIN = '''\
 domain = "shop"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrators.durable.artifact_store import ArtifactStore
-from orchestrators.private_files import NotPrivate, check_private, make_private, private_folder
+from orchestrators.private_files import NotPrivate, check_private, make_private, private_folder, write_private
 from rpc_server.mcp.tools.signature_cache import SignatureCache
 from rpc_server.settings import trust
 from rpc_server.settings.layers import ConfigurationFault
@@ -129,3 +129,27 @@ def test_a_list_of_trusted_projects_that_others_may_change_is_refused(
 
     with pytest.raises(ConfigurationFault, match="may be written to by every user"):
         trust.is_trusted(tmp_path)
+
+
+def test_a_file_is_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "file"
+    write_private(file, b"before")
+
+    write_private(file, b"after")
+
+    assert [(path.name, path.read_bytes()) for path in file.parent.iterdir()] == [("file", b"after")]
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    write_private(file, b"before")
+    monkeypatch.setattr(Path, "replace", _fail)
+
+    with pytest.raises(OSError, match="no space left"):
+        write_private(file, b"after")
+
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"before")]
+
+
+def _fail(*_: object) -> None:
+    raise OSError("no space left")

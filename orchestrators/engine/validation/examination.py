@@ -13,9 +13,9 @@ from orchestrators.engine.validation.faults import Fault, faults_of, lint_faults
 from orchestrators.engine.validation.judged import JudgedMethod, decoded
 from orchestrators.engine.validation.locate import Locator, Spot
 from orchestrators.engine.validation.stand_ins import Declaration, StandIns, declaration_of
-from orchestrators.engine.validation.toml_positions import Span, TomlText
 from orchestrators.engine.validation.toml_recovery import Recovery, recover
 from orchestrators.engine.validation.unread import unread_values
+from schemas.toml_positions import Span, TomlText
 
 # Each look at a faulty method costs about one validation; an editor waits for the answer.
 _MAX_LOOKS = 40

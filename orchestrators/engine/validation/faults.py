@@ -19,8 +19,8 @@ from pipelex_tools import lint_mthds
 from pydantic import ValidationError
 
 from orchestrators.engine.validation.locate import Clues
-from orchestrators.engine.validation.toml_positions import Path
 from schemas.foreign_toml import BadToml
+from schemas.toml_positions import Path
 
 _PATH_IN_FINDING = re.compile(r"at '((?:pipe|concept)\.[^']+)'")
 _QUOTED = re.compile(r"'([^'\s]++)'|`([^`\s]++)`|(?<![\w.])([a-z]\w*+(?:\.[a-z]\w*+)*+\.[A-Z]\w*+)")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from mthds.method_tree.discovery import BUNDLE_SUFFIX
 
 from orchestrators.engine.validation.locate import Locator
-from orchestrators.engine.validation.toml_positions import TomlText
 from schemas.method_source import FileEntry, MethodSource
+from schemas.toml_positions import TomlText
 
 # What only a whole tree can answer: a package, a file beside the bundle, the rule on reserved domains.
 _NEEDS_TREE = re.compile(r"->|template_file|function_name|domain\s*=\s*['\"](?:mthds|native|pipelex)\b")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import jinja2
 
-from orchestrators.engine.validation.toml_positions import Path, Place, Span, TomlText
+from schemas.toml_positions import Path, Place, Span, TomlText
 
 BUNDLE_SUFFIX = ".mthds"
 

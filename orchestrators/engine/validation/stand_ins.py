@@ -12,7 +12,7 @@ from typing import Any
 import tomli
 from mthds.protocol.toml_emitter import TomlEmissionError, render_table_layout
 
-from orchestrators.engine.validation.toml_positions import Path
+from schemas.toml_positions import Path
 
 _WORD = re.compile(r"\w+")
 _CONTRACT_KEYS = ("description", "inputs", "output")

@@ -4,8 +4,8 @@ import re
 import time
 from dataclasses import dataclass
 
-from orchestrators.engine.validation.toml_positions import Span, TomlText
 from schemas.foreign_toml import BadToml, parse_toml
+from schemas.toml_positions import Span, TomlText
 
 _HEADER_LINE = re.compile(r"^[ \t]*\[{1,2}[^\[\]\n]+\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
 _NOT_A_LINE_BREAK = re.compile(r"[^\r\n]|\r(?!\n)")

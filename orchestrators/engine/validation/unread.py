@@ -13,7 +13,7 @@ from pipelex.base_exceptions import PipelexError
 from pipelex.mthds_parsing.parser import MthdsParser
 
 from orchestrators.engine.problems import TOO_DEEP, UNFORESEEN
-from orchestrators.engine.validation.toml_positions import Path
+from schemas.toml_positions import Path
 
 # Each look reads a part of the bundle; an editor waits for the answer.
 _MAX_S = 5.0

@@ -5,13 +5,12 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from orchestrators.private_files import make_private
+from orchestrators.private_files import write_private
 from schemas.results import MethodSignature
 
 logger = logging.getLogger(__name__)
@@ -46,16 +45,7 @@ class SignatureCache:
         """Keep a signature; another process sees the whole of it or nothing. Blocks."""
         document = {"version": self.version, "signature": signature.model_dump(mode="json")}
         try:
-            make_private(self.directory)
-            # mkstemp makes the file 0600, and the rename makes the change all or nothing.
-            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".signature-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(document, file)
-                Path(temporary).replace(self._path(key))
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_private(self._path(key), json.dumps(document).encode())
             self._forget_oldest()
         except OSError as error:
             logger.info("a signature cannot be kept: %s", error)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import tomli
+
 from schemas.foreign_toml import MAX_KEY_PARTS
 from schemas.problem import Position, Range
 
@@ -194,7 +196,7 @@ class _Scanner:
                 return names
             # Every part is a place of its own, below those before it; no file with a longer key is ever loaded.
             if len(names) < MAX_KEY_PARTS:
-                names.append((match[0].strip("\"'"), Span(*match.span())))
+                names.append((_name(match[0]), Span(*match.span())))
             self.at = _end(_SPACE, self.text, match.end())
             if not self.text.startswith(".", self.at):
                 return names
@@ -252,6 +254,16 @@ class _Scanner:
     def _skip_line(self) -> None:
         end = self.text.find("\n", self.at)
         self.at = len(self.text) if end < 0 else end + 1
+
+
+def _name(key: str) -> str:
+    """The name that a part of a key stands for."""
+    if key.startswith('"') and "\\" in key:
+        try:
+            return next(iter(tomli.loads(f"{key} = 0")))
+        except tomli.TOMLDecodeError:
+            pass
+    return key.strip(key[0]) if key[0] in "\"'" else key
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
