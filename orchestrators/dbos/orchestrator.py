@@ -32,8 +32,8 @@ def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
     ledger = DbosLedger(database, queue, executors, changes, pruner)
     keeps_workers = context.resumes and database.file is not None
     if keeps_workers:
-        keeper = WorkerSupervisor(context.worker_command, settings.workers, settings.drain_s, context.logger)
-        anyio.from_thread.run_sync(context.tasks.start_soon, keeper.keep)
+        supervisor = WorkerSupervisor(context.worker_command, settings.workers, settings.drain_s, context.logger)
+        anyio.from_thread.run_sync(context.tasks.start_soon, supervisor.run)
     return DbosOrchestrator(database, queue, executors, ledger, keeps_workers=keeps_workers)
 
 

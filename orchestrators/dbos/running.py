@@ -68,7 +68,7 @@ class Runner:
         self.active: dict[str, ActiveRun] = {}
         self.is_stopping = False
         """Whether nothing is begun any more."""
-        self._last_chance = AttemptIsolation(pool, max_attempts)
+        self._isolation = AttemptIsolation(pool, max_attempts)
         self._became_active = anyio.Event()
 
     async def run(self, request: RunRequest) -> bool:
@@ -92,7 +92,7 @@ class Runner:
         """Raises `DamagedRow`."""
         lost_attempt = 0
         while True:
-            async with self._last_chance.engine(request.run_id, lost_attempt) as lane:
+            async with self._isolation.engine(request.run_id, lost_attempt) as lane:
                 if self.is_stopping:
                     return False
                 claim = await self.surely(self._begin, request, digest)
@@ -133,24 +133,24 @@ class Runner:
 
     async def _attempt(self, request: RunRequest, active: ActiveRun, lane: Lane) -> bool:
         """One attempt; false where its engine was lost and another is due. Raises `ClaimLost`, `DamagedRow`."""
-        story = _Story(self, active)
+        writer = _EventWriter(self, active)
         # It may have been told to stop while the database wrote that the run has begun.
-        outcome = None if self.is_stopping else await self._outcome(request, story, lane)
+        outcome = None if self.is_stopping else await self._outcome(request, writer, lane)
         if isinstance(outcome, Problem):
-            return await self._failed(story, outcome)
+            return await self._failed(writer, outcome)
         if outcome is None:
-            return await self._stopped(story)
-        await self._end(story, None, outcome.model_dump(mode="json", exclude_none=True))
+            return await self._stopped(writer)
+        await self._end(writer, None, outcome.model_dump(mode="json", exclude_none=True))
         return True
 
-    async def _outcome(self, request: RunRequest, story: "_Story", lane: Lane) -> RunResult | Problem | None:
+    async def _outcome(self, request: RunRequest, writer: "_EventWriter", lane: Lane) -> RunResult | Problem | None:
         """What came of running it; None where its scope was cancelled."""
         forward_s = self._clock.set_forward_since(request.created_at)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(story.write)
+            tasks.start_soon(writer.write)
             try:
-                with story.active.scope:
-                    return await self._pool.execute(_with_time(request, forward_s), story.take, lane)
+                with writer.active.scope:
+                    return await self._pool.execute(_with_time(request, forward_s), writer.take, lane)
             except ProblemError as error:
                 return _in_its_own_time(error.problem, request) if forward_s else error.problem
             except Exception:  # noqa: BLE001 - whatever it is, the run has to end
@@ -160,36 +160,36 @@ class Runner:
                 tasks.cancel_scope.cancel()
         return None
 
-    async def _failed(self, story: "_Story", problem: Problem) -> bool:
-        if story.active.cancel_asked:
-            await self._end(story, run_cancelled(story.active.claim.run_id))
+    async def _failed(self, writer: "_EventWriter", problem: Problem) -> bool:
+        if writer.active.cancel_asked:
+            await self._end(writer, run_cancelled(writer.active.claim.run_id))
         elif problem.code == "run.lost":
-            events, claim, told = story.pending(), story.active.claim, story.told
-            await self.surely(transitions.lose_engine, claim, told, events, time.time())
+            events, claim, written = writer.pending(), writer.active.claim, writer.written
+            await self.surely(transitions.lose_engine, claim, written, events, time.time())
             return False
         else:
-            await self._end(story, problem)
+            await self._end(writer, problem)
         return True
 
-    async def _stopped(self, story: "_Story") -> bool:
+    async def _stopped(self, writer: "_EventWriter") -> bool:
         """The scope was cancelled: by somebody who cancelled the run, or because this worker stops or lost it."""
-        active = story.active
+        active = writer.active
         if active.lost is not None:
             raise active.lost
         if active.cancel_asked:
-            await self._end(story, run_cancelled(active.claim.run_id))
+            await self._end(writer, run_cancelled(active.claim.run_id))
         else:
             active.is_handed_back = True
             await self.surely(transitions.hand_back, active.claim, time.time())
         return True
 
-    async def _end(self, story: "_Story", problem: Problem | None, result: dict[str, Any] | None = None) -> None:
-        events, told = story.pending(), story.told
+    async def _end(self, writer: "_EventWriter", problem: Problem | None, result: dict[str, Any] | None = None) -> None:
+        events, written = writer.pending(), writer.written
         masked = None if problem is None else Problem.model_validate(self._redact(problem.to_wire()))
         kept = self._redact(result)
-        claim = story.active.claim
+        claim = writer.active.claim
         with anyio.CancelScope(shield=True):
-            await self.surely(transitions.end, claim, told, events, story.pipes, masked, kept, time.time())
+            await self.surely(transitions.end, claim, written, events, writer.pipes, masked, kept, time.time())
 
     async def surely(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write, however long the database is away."""
@@ -221,12 +221,12 @@ def _in_its_own_time(problem: Problem, request: RunRequest) -> Problem:
     return run_timed_out(request.run_id, request.deadline - request.created_at)
 
 
-class _Story:
+class _EventWriter:
     """The events of one attempt on their way into the database."""
 
     def __init__(self, runner: Runner, active: ActiveRun) -> None:
         self.active = active
-        self.told = active.claim.event_count
+        self.written = active.claim.event_count
         """How many events the run has in the database."""
         self.pipes = Pipes()
         self._runner = runner
@@ -251,16 +251,16 @@ class _Story:
             await anyio.sleep(_GATHER_S)
             self._came = anyio.Event()
             try:
-                await self.tell()
+                await self.flush()
             except (ClaimLost, DamagedRow) as lost:
                 self.active.lost = lost
                 self.active.scope.cancel()
                 return
 
-    async def tell(self) -> None:
+    async def flush(self) -> None:
         """Write what is pending. Raises `ClaimLost`, `DamagedRow`."""
-        events, claim, told = self.pending(), self.active.claim, self.told
+        events, claim, written = self.pending(), self.active.claim, self.written
         if events:
             with anyio.CancelScope(shield=True):
-                await self._runner.surely(transitions.tell, claim, told, events)
-            self.told += len(events)
+                await self._runner.surely(transitions.append_events, claim, written, events)
+            self.written += len(events)

@@ -1,4 +1,4 @@
-"""A server keeps its workers: child processes, started again when they end, and ended with the server."""
+"""Supervises the workers of a server: child processes, started again when they end, and ended with the server."""
 
 import logging
 import subprocess
@@ -19,7 +19,7 @@ _CONFIGURATION_FAULT = 78
 
 
 class WorkerSupervisor:
-    """Keeps `count` workers alive while `keep` runs."""
+    """Keeps `count` workers alive while `run` goes on."""
 
     def __init__(self, command: Sequence[str], count: int, drain_s: float, logger: logging.Logger) -> None:
         self._command = command
@@ -27,13 +27,13 @@ class WorkerSupervisor:
         self._drain_s = drain_s
         self._logger = logger
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Run until cancelled; then every worker is told to stop and waited for."""
         async with anyio.create_task_group() as tasks:
             for _ in range(self._count):
-                tasks.start_soon(self._keep_one)
+                tasks.start_soon(self._supervise)
 
-    async def _keep_one(self) -> None:
+    async def _supervise(self) -> None:
         backoff = Backoff(first_s=0.5, longest_s=30.0)
         while True:
             began = time.monotonic()

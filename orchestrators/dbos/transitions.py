@@ -114,29 +114,29 @@ def _begin(connection: sa.Connection, run: RunRow, executor: str, now: float) ->
     return claim
 
 
-def tell(connection: sa.Connection, claim: Claim, told: int, events: Sequence[RunEvent]) -> None:
-    """Keep what happened in an attempt, after `told` events. Raises `ClaimLost`.
+def append_events(connection: sa.Connection, claim: Claim, written: int, events: Sequence[RunEvent]) -> None:
+    """Keep what happened in an attempt, after `written` events. Raises `ClaimLost`.
 
     Doing it again does nothing, for a commit whose answer was lost.
     """
-    if connection.scalar(sa.select(runs.c.event_count).where(*_held(claim))) != told + len(events):
-        _change(connection, claim.run_id, {}, events, claim, told)
+    if connection.scalar(sa.select(runs.c.event_count).where(*_held(claim))) != written + len(events):
+        _change(connection, claim.run_id, {}, events, claim, written)
 
 
 def end(
     connection: sa.Connection,
     claim: Claim,
-    told: int,
+    written: int,
     events: Sequence[RunEvent],
     pipes: Pipes,
     problem: Problem | None,
     result: dict[str, Any] | None,
     now: float,
 ) -> None:
-    """End a run with its last events, after `told` ones, and what came of it. Raises `ClaimLost`."""
+    """End a run with its last events, after `written` ones, and what came of it. Raises `ClaimLost`."""
     state = run_events.final_state(problem)
     ended = run_events.ended(claim.run_id, now, state, problem, attempt=claim.attempt, **pipes._asdict())
-    _change(connection, claim.run_id, _end_values(problem, now), [*events, ended], claim, told)
+    _change(connection, claim.run_id, _end_values(problem, now), [*events, ended], claim, written)
     if result is not None:
         insert = _insert(connection, results).values(run_id=claim.run_id, result=json.dumps(result))
         # No other result can be this run's, whatever left one there.
@@ -207,11 +207,11 @@ def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
     _change(connection, claim.run_id, values, [event], claim)
 
 
-def lose_engine(connection: sa.Connection, claim: Claim, told: int, events: Sequence[RunEvent], now: float) -> None:
+def lose_engine(connection: sa.Connection, claim: Claim, written: int, events: Sequence[RunEvent], now: float) -> None:
     """Let a run wait for its next attempt, its engine being gone. Raises `ClaimLost`."""
     values = {"state": RunState.QUEUED, "executor": None}
     event = run_events.requeued(claim.run_id, now, claim.attempt, run_events.ENGINE_LOST)
-    _change(connection, claim.run_id, values, [*events, event], claim, told)
+    _change(connection, claim.run_id, values, [*events, event], claim, written)
 
 
 def take_away(connection: sa.Connection, run_id: str, executor: str, now: float) -> bool:
@@ -263,15 +263,15 @@ def _change(
     values: dict[str, Any],
     events: Sequence[RunEvent],
     claim: Claim | None = None,
-    told: int | None = None,
+    written: int | None = None,
 ) -> None:
     """Change a run that has not ended, and number its new events. Raises `ClaimLost`, `DamagedRow`."""
     if claim is None:
         update = runs.update().where(runs.c.run_id == run_id, runs.c.state.in_(GOING))
     else:
         update = runs.update().where(*_held(claim))
-    if told is not None:
-        update = update.where(runs.c.event_count == told)
+    if written is not None:
+        update = update.where(runs.c.event_count == written)
     update = update.values(**values, event_count=runs.c.event_count + len(events)).returning(runs.c.event_count)
     count = connection.execute(update).scalar_one_or_none()
     if count is None:

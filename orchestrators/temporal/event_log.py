@@ -23,7 +23,7 @@ _MOST_OF_MESSAGE = 500
 _MOST_UNPACKED = 20_000_000
 _MOST_EVENTS = 30_000
 # An event with more brackets may be nested too deeply to be sent. To find that out takes long, as do events that cannot
-# be read, so that of a story with more of them than these the rest is left out.
+# be read, so that a reader stops after so many of them.
 _MOST_BRACKETS = 200
 _MOST_ODD = 1000
 
@@ -32,7 +32,7 @@ class EventLog:
     """The events of a run so far, those of earlier attempts among them."""
 
     def __init__(self, before: Any = None) -> None:
-        """`before` is the snapshot that an earlier attempt left, or whatever lay in its place."""
+        """`before` is the log that an earlier attempt left, or whatever lay in its place."""
         figures = Figures.model_validate(figures_of(before))
         self.attempt: int = figures.attempt
         self.started_at: float | None = figures.started_at
@@ -60,8 +60,8 @@ class EventLog:
         self._packed += self._packer.compress(line) + self._packer.flush(zlib.Z_SYNC_FLUSH)
         self.event_count += 1
 
-    def snapshot(self) -> Json:
-        """The story so far."""
+    def to_json(self) -> Json:
+        """The events and figures so far, as a heartbeat carries them."""
         return {
             "attempt": self.attempt,
             "started_at": self.started_at,
@@ -73,14 +73,14 @@ class EventLog:
         }
 
 
-def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
-    """The events of a snapshot with a number above `after`; none where it is not a valid snapshot.
+def events_of(log: Any, run_id: str, after: int = 0) -> list[RunEvent]:
+    """The events of a log with a number above `after`; none where it is not a valid log.
 
     What cannot be read is left out, and its number with it.
     """
     events: list[RunEvent] = []
     odd = 0
-    for number, line in enumerate(_lines_of(snapshot)[after:], after + 1):
+    for number, line in enumerate(_lines_of(log)[after:], after + 1):
         is_deep = line.count(b"[") + line.count(b"{") > _MOST_BRACKETS
         event = _event(line, run_id, number)
         odd += is_deep or event is None
@@ -91,16 +91,16 @@ def events_of(snapshot: Any, run_id: str, after: int = 0) -> list[RunEvent]:
     return events
 
 
-def readable(snapshot: Any) -> Json:
-    """The members of a snapshot that can be read. While a run has not ended, its snapshot is unchecked."""
-    texts = {name: _text(snapshot, name) for name in ("message", "events")}
-    return figures_of(snapshot) | {name: text for name, text in texts.items() if text is not None}
+def readable(log: Any) -> Json:
+    """The members of a log that can be read. While a run has not ended, its log is unchecked."""
+    texts = {name: _text(log, name) for name in ("message", "events")}
+    return figures_of(log) | {name: text for name, text in texts.items() if text is not None}
 
 
-def _lines_of(snapshot: Any) -> Sequence[bytes]:
-    """The events of a snapshot, each as its JSON text."""
+def _lines_of(log: Any) -> Sequence[bytes]:
+    """The events of a log, each as its JSON text."""
     try:
-        packed = base64.b64decode(_text(snapshot, "events") or "", validate=True)
+        packed = base64.b64decode(_text(log, "events") or "", validate=True)
         text = zlib.decompressobj().decompress(packed, _MOST_UNPACKED)
     except (ValueError, zlib.error):
         return []
@@ -126,9 +126,9 @@ def _validated(members: dict[str, Any]) -> RunEvent:
     return RunEvent.model_validate({**members, "kind": "run_started"}).model_copy(update={"kind": kind})
 
 
-def _text(snapshot: Any, name: str) -> str | None:
-    """A member of a snapshot that is a text."""
-    value = snapshot.get(name) if isinstance(snapshot, dict) else None
+def _text(log: Any, name: str) -> str | None:
+    """A member of a log that is a text."""
+    value = log.get(name) if isinstance(log, dict) else None
     return value if isinstance(value, str) else None
 
 

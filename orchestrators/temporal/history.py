@@ -25,13 +25,13 @@ class Closing:
     """The end of a history."""
 
     result: Any
-    """The parcel of a completed run; None where there is none, or none that can be read."""
+    """The payload of a completed run; None where there is none, or none that can be read."""
     failure: Failure | None
     reason: str
     """Why it was terminated."""
     outcome: Json
-    """What its last activity answered, or the story that we terminated it with; empty where there is neither, and
-    whatever a stranger answered in its place."""
+    """What its last activity answered, or the event log that a caller terminated it with; empty where there is neither.
+    Unchecked: a foreign worker may have answered anything."""
     outcome_at: float
 
 

@@ -19,11 +19,12 @@ from temporalio.client import Client
 from orchestrators.temporal import reading
 from orchestrators.temporal.attributes import Attributes, method_keyword
 from orchestrators.temporal.connection import Connection
-from orchestrators.temporal.history import closing
 from orchestrators.temporal.names import METHOD_ATTRIBUTE, RUN
-from orchestrators.temporal.reading import Look
+from orchestrators.temporal.reading import RunSnapshot
 from schemas.problem import ProblemError
 from schemas.runs import RunPage, RunQuery, RunRecord, RunState
+
+Rows = list[WorkflowExecutionInfo]
 
 _OPEN = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 _TERMINATED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
@@ -42,7 +43,7 @@ _STATES_OF_TERMINATED = (RunState.CANCELLED, RunState.TIMED_OUT)
 _SECOND = 1_000_000
 # As many have the times up to the year 5000.
 _DIGITS = 17
-# Rows that are read and sorted at once, and those that one page looks at before it says where it got to.
+# Rows that are read and sorted at once, and those that one page looks at before it says how far it got.
 _WINDOW = 1000
 _MOST_LOOKED_AT = 20_000
 _FIRST_SPAN = 3600 * _SECOND
@@ -91,7 +92,7 @@ class Listing:
     async def page(self, query: RunQuery) -> RunPage:
         """One page. Raises `ProblemError`."""
         await self._catch_up()
-        found: list[Look] = []
+        found: list[RunSnapshot] = []
         looked_at, reached = 0, _Place.of(query.cursor)
         is_more = False
         async for window, lower in self._windows(await self._filter(query), reached, _floor(query)):
@@ -117,9 +118,7 @@ class Listing:
             parts.append(f"({METHOD_ATTRIBUTE} = '{keyword}' OR {METHOD_ATTRIBUTE} IS NULL)")
         return " AND ".join(parts)
 
-    async def _windows(
-        self, query: str, place: _Place | None, floor: int
-    ) -> AsyncIterator[tuple[list[WorkflowExecutionInfo], int]]:
+    async def _windows(self, query: str, place: _Place | None, floor: int) -> AsyncIterator[tuple[Rows, int]]:
         """Runs in windows of time, the newest window first, each with its lower end."""
         upper = int(time.time() * _SECOND) + _SKEW if place is None else place.taken_at + 1
         span = _FIRST_SPAN
@@ -143,24 +142,24 @@ class Listing:
             else:
                 return lower, span
 
-    async def _matching(self, rows: list[WorkflowExecutionInfo], query: RunQuery, after: _Place | None) -> list[Look]:
+    async def _matching(self, rows: Rows, query: RunQuery, after: _Place | None) -> list[RunSnapshot]:
         """The runs among some rows that belong on the page, newest first."""
-        looks = [look for look in await self._looks(rows, query.state) if _belongs(look, query, after)]
-        return sorted(looks, key=lambda look: (look.taken_at, look.run_id), reverse=True)
+        found = [run for run in await self._snapshots(rows, query.state) if _belongs(run, query, after)]
+        return sorted(found, key=lambda run: (run.taken_at, run.run_id), reverse=True)
 
-    async def _looks(self, rows: list[WorkflowExecutionInfo], state: RunState | None) -> list[Look]:
+    async def _snapshots(self, rows: Rows, state: RunState | None) -> list[RunSnapshot]:
         """How the runs of some rows stand; a run that has not ended is looked up by itself.
 
         So is one that was terminated, where `state` is wanted: only the reason says whether it was late.
         """
         itself = (_OPEN,) if state not in _STATES_OF_TERMINATED else (_OPEN, _TERMINATED)
-        found: dict[int, Look | None] = {}
+        found: dict[int, RunSnapshot | None] = {}
         few = anyio.Semaphore(_AT_ONCE)
 
-        async def look_at(number: int, run_id: str) -> None:
+        async def take(number: int, run_id: str) -> None:
             async with few:
                 try:
-                    found[number] = await reading.look(self._connection, run_id)
+                    found[number] = await reading.take_snapshot(self._connection, run_id)
                 except ProblemError as error:
                     if error.problem.code != "run.not_found":
                         raise
@@ -168,21 +167,21 @@ class Listing:
         async with anyio.create_task_group() as tasks:
             for number, row in enumerate(rows):
                 if row.status in itself:
-                    tasks.start_soon(look_at, number, row.execution.workflow_id)
+                    tasks.start_soon(take, number, row.execution.workflow_id)
                 else:
-                    found[number] = reading.look_of(row, None)
-        return [look for look in found.values() if look is not None]
+                    found[number] = reading.snapshot_of(row, None)
+        return [snapshot for snapshot in found.values() if snapshot is not None]
 
-    async def _records(self, looks: list[Look]) -> list[RunRecord]:
-        records = [await self._record(look) for look in looks]
+    async def _records(self, snapshots: list[RunSnapshot]) -> list[RunRecord]:
+        records = [await self._record(snapshot) for snapshot in snapshots]
         return [record for record in records if record is not None]
 
-    async def _record(self, look: Look) -> RunRecord | None:
+    async def _record(self, snapshot: RunSnapshot) -> RunRecord | None:
         """The record of a run; None where it was deleted meanwhile."""
         try:
-            end = await closing(self._connection, look.run_id, look.execution) if look.is_terminated else None
-            look = look if end is None else reading.with_outcome(look, end)
-            return reading.record_of(look, await reading.problem_of_end(self._connection, look, end))
+            end = await reading.closing_of(self._connection, snapshot) if snapshot.is_terminated else None
+            snapshot = snapshot if end is None else reading.with_outcome(snapshot, end)
+            return reading.record_of(snapshot, await reading.problem_of_end(self._connection, snapshot, end))
         except ProblemError as error:
             if error.problem.code != "run.not_found":
                 raise
@@ -211,8 +210,8 @@ class Listing:
 
         return await self._connection.call(count)
 
-    async def _rows(self, query: str) -> list[WorkflowExecutionInfo]:
-        rows: list[WorkflowExecutionInfo] = []
+    async def _rows(self, query: str) -> Rows:
+        rows: Rows = []
         token = b""
         while True:
             found, token = await self._connection.call(partial(_page_of, query, token))
@@ -221,7 +220,7 @@ class Listing:
                 return rows
 
 
-async def _page_of(query: str, token: bytes, client: Client) -> tuple[list[WorkflowExecutionInfo], bytes]:
+async def _page_of(query: str, token: bytes, client: Client) -> tuple[Rows, bytes]:
     request = ListWorkflowExecutionsRequest(
         namespace=client.namespace, page_size=_WINDOW, query=query, next_page_token=token
     )
@@ -229,14 +228,14 @@ async def _page_of(query: str, token: bytes, client: Client) -> tuple[list[Workf
     return list(answer.executions), answer.next_page_token
 
 
-def _belongs(look: Look, query: RunQuery, after: _Place | None) -> bool:
-    if after is not None and (look.taken_at, look.run_id) >= (after.taken_at, after.run_id):
+def _belongs(snapshot: RunSnapshot, query: RunQuery, after: _Place | None) -> bool:
+    if after is not None and (snapshot.taken_at, snapshot.run_id) >= (after.taken_at, after.run_id):
         return False
-    if query.state is not None and look.state is not query.state:
+    if query.state is not None and snapshot.state is not query.state:
         return False
-    if query.method is not None and look.asked.method != query.method:
+    if query.method is not None and snapshot.asked.method != query.method:
         return False
-    return query.since is None or look.asked.created_at >= query.since
+    return query.since is None or snapshot.asked.created_at >= query.since
 
 
 def _floor(query: RunQuery) -> int:

@@ -48,7 +48,7 @@ class Asked(Open):
 
 
 class Figures(Open):
-    """How far a run is, by its story."""
+    """How far a run is, by its event log."""
 
     attempt: Count = 0
     started_at: Moment | None = None
@@ -58,7 +58,7 @@ class Figures(Open):
 
 
 class Ended(Figures):
-    """How a run ended. Times are seconds since the epoch; counts are those of its story."""
+    """How a run ended. Times are seconds since the epoch; counts are those of its event log."""
 
     state: RunState
     finished_at: Moment
@@ -96,9 +96,9 @@ def ended_of(found: Mapping[str, Any], closed_at: float) -> Ended | None:
     return ended if ended.state.is_final else None
 
 
-def figures_of(story: Any) -> dict[str, Any]:
-    """The figures of the snapshot of a story, as members of `Ended`; those alone that it has."""
-    figures = _readable(Figures, story)
+def figures_of(event_log: Any) -> dict[str, Any]:
+    """The figures of an event log as JSON, as members of `Ended`; only those that it has."""
+    figures = _readable(Figures, event_log)
     return figures.model_dump(exclude_unset=True, exclude_none=True, include=set(Figures.model_fields))
 
 

@@ -10,7 +10,7 @@ VALIDATION_ID = r"validate-[0-9a-f]{32}"
 ASKED = "mthds_asked"
 """The memo member that says what was asked for; `memo.Asked`."""
 WAITING = "mthds_waiting"
-"""The memo member with the story so far of a run that a stopping worker handed back."""
+"""The memo member with the event log so far of a run that a stopping worker handed back."""
 ENDED = "mthds_ended"
 """The memo member that says how the run ended; `memo.Ended`."""
 

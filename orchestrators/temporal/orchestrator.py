@@ -35,10 +35,10 @@ class TemporalOrchestrator:
     """Implements `RemoteOrchestrator`. A run owns itself: whoever waits may go."""
 
     def __init__(
-        self, connection: Connection, parcels: PayloadStore, attributes: Attributes, ledger: TemporalLedger
+        self, connection: Connection, payloads: PayloadStore, attributes: Attributes, ledger: TemporalLedger
     ) -> None:
         self._connection = connection
-        self._parcels = parcels
+        self._payloads = payloads
         self._attributes = attributes
         self._ledger = ledger
 
@@ -47,12 +47,12 @@ class TemporalOrchestrator:
         """By the settings; connects at the first call. Raises `ProblemError`."""
         assert context.tasks is not None
         connection = Connection.of(context)
-        parcels = PayloadStore.of(connection.settings)
+        payloads = PayloadStore.of(connection.settings)
         attributes = Attributes(connection)
         listing = Listing(connection, attributes)
-        endings = CompletionWaits(connection, context.tasks)
-        ledger = TemporalLedger(connection, endings, listing, parcels, artifacts_folder(context.state_dir))
-        return cls(connection, parcels, attributes, ledger)
+        completion_waits = CompletionWaits(connection, context.tasks)
+        ledger = TemporalLedger(connection, completion_waits, listing, payloads, artifacts_folder(context.state_dir))
+        return cls(connection, payloads, attributes, ledger)
 
     @property
     def ledger(self) -> TemporalLedger:
@@ -93,7 +93,7 @@ class TemporalOrchestrator:
     async def _order(self, run: RunRequest) -> dict[str, Any]:
         settings = self._connection.settings
         return {
-            "request": await self._parcels.pack(run.run_id, run.model_dump(mode="json", exclude_none=True)),
+            "request": await self._payloads.pack(run.run_id, run.model_dump(mode="json", exclude_none=True)),
             "deadline": run.deadline,
             "heartbeat_timeout_s": settings.heartbeat_timeout_s,
             "retry_pause_s": settings.retry_pause_s,
@@ -128,15 +128,15 @@ class TemporalOrchestrator:
 
     async def _known(self, run_id: str, asked: Asked) -> tuple[RunState, float]:
         try:
-            look = await reading.look(self._connection, run_id)
+            snapshot = await reading.take_snapshot(self._connection, run_id)
         except ProblemError as error:
             if error.problem.code == "run.not_found":
                 # A workflow of somebody else's bears the name.
                 raise run_id_taken(run_id) from error
             raise
-        if look.asked.digest != asked.digest:
+        if snapshot.asked.digest != asked.digest:
             raise run_id_taken(run_id)
-        return look.state, look.asked.created_at
+        return snapshot.state, snapshot.asked.created_at
 
     async def _any_worker(self) -> bool | None:
         """Whether any is there; the acknowledgement does not hang on it."""

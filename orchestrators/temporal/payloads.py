@@ -1,6 +1,6 @@
 """Requests and results on their way through Temporal: as they are, or by a claim check where they are large.
 
-A parcel is `{inline: value, bytes}`, or `{sha256, bytes}` of what the artifact store keeps under the run's id.
+A payload is `{inline: value, bytes}`, or `{sha256, bytes}` of what the artifact store keeps under the run's id.
 """
 
 import json
@@ -39,7 +39,7 @@ class PayloadStore:
         return cls(store, settings.inline_bytes)
 
     async def pack(self, run_id: str, value: Json) -> Json:
-        """A parcel of a JSON value. Raises `request.too_large` before anything is sent."""
+        """A payload of a JSON value. Raises `request.too_large` before anything is sent."""
         content = json.dumps(value, separators=(",", ":")).encode()
         if len(content) <= self._inline_bytes:
             return {"inline": value, "bytes": len(content)}
@@ -48,9 +48,9 @@ class PayloadStore:
         digest = await anyio.to_thread.run_sync(self.store.put, run_id, content)
         return {"sha256": digest, "bytes": len(content)}
 
-    async def unpack(self, run_id: str, parcel: Any) -> Json:
-        """What a parcel holds. Raises `ProblemError` where it is no parcel, or the store does not have it."""
-        members = parcel if isinstance(parcel, dict) else {}
+    async def unpack(self, run_id: str, payload: Any) -> Json:
+        """What a payload holds. Raises `ProblemError` where it is no payload, or the store does not have it."""
+        members = payload if isinstance(payload, dict) else {}
         value = members["inline"] if "inline" in members else await self._fetched(run_id, members.get("sha256"))
         if not isinstance(value, dict):
             raise ProblemError(unreadable(run_id))

@@ -1,4 +1,4 @@
-"""What Temporal knows of a run, read as our ledger tells it."""
+"""What Temporal knows of a run, as the ledger needs it."""
 
 import hashlib
 import logging
@@ -52,7 +52,7 @@ _ENDS = {
 
 
 @dataclass(frozen=True)
-class Look:
+class RunSnapshot:
     """How a run stands."""
 
     run_id: str
@@ -68,10 +68,10 @@ class Look:
     """Whether all of `asked` could be read; a stranger or a newer release may have written it."""
     ended: Ended
     """How it ended; for a run that has not ended, how far it is."""
-    story: Any
-    """The snapshot of its story, unchecked; empty for a run that has ended."""
-    is_told: bool
-    """Whether its description tells how far it is."""
+    event_log: Any
+    """Its event log as JSON, unchecked; empty for a run that has ended."""
+    has_progress: bool
+    """Whether its description says how far it is."""
     is_terminated: bool
     waiting_since: float | None
 
@@ -94,13 +94,13 @@ class Look:
         return artifact_scope(self.run_id, MODE, "", self.files_of)
 
 
-async def look(connection: Connection, run_id: str, execution: str = "") -> Look:
+async def take_snapshot(connection: Connection, run_id: str, execution: str = "") -> RunSnapshot:
     """How a run stands, the last that has had the id where `execution` names none.
 
     Raises `run.not_found` for a stranger, and where the id is that of no run of ours.
     """
 
-    async def describe(client: Client) -> Look | None:
+    async def describe(client: Client) -> RunSnapshot | None:
         request = DescribeWorkflowExecutionRequest(
             namespace=client.namespace, execution=WorkflowExecution(workflow_id=run_id, run_id=execution)
         )
@@ -108,7 +108,7 @@ async def look(connection: Connection, run_id: str, execution: str = "") -> Look
         info = found.workflow_execution_info
         if info.type.name != RUN:
             return None
-        return look_of(info, found.pending_activities[0] if found.pending_activities else None)
+        return snapshot_of(info, found.pending_activities[0] if found.pending_activities else None)
 
     try:
         found = await connection.unmapped(describe)
@@ -118,27 +118,32 @@ async def look(connection: Connection, run_id: str, execution: str = "") -> Look
         raise ProblemError(problem_of(error, run_id)) from error
     if found is None:
         raise run_not_found(run_id)
-    if found.is_told:
+    if found.has_progress:
         return found
-    return with_outcome(found, await closing(connection, found.run_id, found.execution))
+    return with_outcome(found, await closing_of(connection, found))
 
 
-def with_outcome(look: Look, end: Closing) -> Look:
-    """A look where the description told nothing of how far the run is: its last activity's outcome does."""
-    story = end.outcome.get("story")
-    ended = look.ended.model_copy(update=figures_of(story))
-    if look.state.is_final:
-        is_late = look.is_terminated and end.reason == LATE_FOR_CALLER
-        return replace(look, ended=ended, state=RunState.TIMED_OUT if is_late else look.state)
+async def closing_of(connection: Connection, snapshot: RunSnapshot) -> Closing:
+    """The end of the run's history. Raises `ProblemError`."""
+    return await closing(connection, snapshot.run_id, snapshot.execution)
+
+
+def with_outcome(snapshot: RunSnapshot, end: Closing) -> RunSnapshot:
+    """The snapshot completed by what the last activity answered, where the description had no progress."""
+    event_log = end.outcome.get("story")
+    ended = snapshot.ended.model_copy(update=figures_of(event_log))
+    if snapshot.state.is_final:
+        is_late = snapshot.is_terminated and end.reason == LATE_FOR_CALLER
+        return replace(snapshot, ended=ended, state=RunState.TIMED_OUT if is_late else snapshot.state)
     if not end.outcome:
         # It never had an activity: a worker died with its first workflow task.
-        return replace(look, state=RunState.QUEUED, waiting_since=look.taken_at / 1e6)
+        return replace(snapshot, state=RunState.QUEUED, waiting_since=snapshot.taken_at / 1e6)
     if end.outcome.get("state") == HANDED_BACK:
-        return replace(look, state=RunState.QUEUED, ended=ended, story=story, waiting_since=end.outcome_at)
-    return replace(look, ended=ended, story=story)
+        return replace(snapshot, state=RunState.QUEUED, ended=ended, event_log=event_log, waiting_since=end.outcome_at)
+    return replace(snapshot, ended=ended, event_log=event_log)
 
 
-def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> Look | None:
+def snapshot_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> RunSnapshot | None:
     """How a run stands, by its description; None where somebody else's workflow bears our name."""
     if ASKED not in info.memo.fields:
         return None
@@ -150,14 +155,14 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
     if ended is not None and state.is_final and ended.state not in _ENDS[state]:
         ended = None
     is_terminated = info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
-    is_told = not is_terminated and (ended is not None or (not state.is_final and _tells(info, activity)))
-    story = {} if state.is_final else _story(activity) or found.get(WAITING)
+    has_progress = not is_terminated and (ended is not None or (not state.is_final and _tells(info, activity)))
+    event_log = {} if state.is_final else _event_log(activity) or found.get(WAITING)
     if ended is None:
-        figures = figures_of(found.get(ENDED, found.get(WAITING)) if state.is_final else story)
+        figures = figures_of(found.get(ENDED, found.get(WAITING)) if state.is_final else event_log)
         ended = Ended.model_validate({"state": state, "finished_at": finished_at, **figures})
     elif state.is_final:
         state = ended.state
-    return Look(
+    return RunSnapshot(
         run_id=info.execution.workflow_id,
         execution=info.execution.run_id,
         first_execution=info.first_run_id or info.execution.run_id,
@@ -166,65 +171,65 @@ def look_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -
         asked=asked,
         is_readable=is_readable,
         ended=ended,
-        story=story,
-        is_told=is_told,
+        event_log=event_log,
+        has_progress=has_progress,
         is_terminated=is_terminated,
         waiting_since=_waiting_since(info, activity) if state is RunState.QUEUED else None,
     )
 
 
-def record_of(look: Look, problem: Problem | None, worker_alive: bool | None = None) -> RunRecord:
+def record_of(snapshot: RunSnapshot, problem: Problem | None, worker_alive: bool | None = None) -> RunRecord:
     """The record of a run. `problem` is why it ended badly, where it did."""
-    ended = look.ended
-    if problem is None and not look.is_readable:
-        problem = unreadable(look.run_id)
+    ended = snapshot.ended
+    if problem is None and not snapshot.is_readable:
+        problem = unreadable(snapshot.run_id)
     return RunRecord(
-        pipeline_run_id=look.run_id,
+        pipeline_run_id=snapshot.run_id,
         orchestration_mode=MODE,
-        state=look.state,
-        created_at=iso_time(look.asked.created_at),
+        state=snapshot.state,
+        created_at=iso_time(snapshot.asked.created_at),
         started_at=None if ended.started_at is None else iso_time(ended.started_at),
-        finished_at=iso_time(ended.finished_at) if look.state.is_final else None,
-        pipe=look.asked.pipe,
-        method=look.asked.method,
+        finished_at=iso_time(ended.finished_at) if snapshot.state.is_final else None,
+        pipe=snapshot.asked.pipe,
+        method=snapshot.asked.method,
         attempt=ended.attempt,
         problem=problem,
-        event_count=look.event_count,
+        event_count=snapshot.event_count,
         worker_alive=worker_alive,
-        waiting_since=None if look.waiting_since is None else iso_time(look.waiting_since),
-        execution=look.files_of,
+        waiting_since=None if snapshot.waiting_since is None else iso_time(snapshot.waiting_since),
+        execution=snapshot.files_of,
     )
 
 
-def _problem_without_history(look: Look) -> Problem | None:
+def _problem_without_history(snapshot: RunSnapshot) -> Problem | None:
     """Why a run ended badly, as far as its description tells."""
-    if look.ended.problem is not None:
-        return look.ended.problem
-    if look.state is RunState.TIMED_OUT:
-        limit = None if look.asked.deadline is None else look.asked.deadline - look.asked.created_at
-        return run_timed_out(look.run_id, limit)
-    if look.state is RunState.CANCELLED and not look.is_terminated:
-        return run_cancelled(look.run_id)
+    if snapshot.ended.problem is not None:
+        return snapshot.ended.problem
+    if snapshot.state is RunState.TIMED_OUT:
+        limit = None if snapshot.asked.deadline is None else snapshot.asked.deadline - snapshot.asked.created_at
+        return run_timed_out(snapshot.run_id, limit)
+    if snapshot.state is RunState.CANCELLED and not snapshot.is_terminated:
+        return run_cancelled(snapshot.run_id)
     return None
 
 
-async def problem_of_end(connection: Connection, look: Look, end: Closing | None = None) -> Problem | None:
+async def problem_of_end(connection: Connection, snapshot: RunSnapshot, end: Closing | None = None) -> Problem | None:
     """Why a run ended badly, where it did. `end` is the end of its history, where that has been read."""
-    if not look.state.is_final or look.state is RunState.COMPLETED:
+    if not snapshot.state.is_final or snapshot.state is RunState.COMPLETED:
         return None
-    problem = _problem_without_history(look)
+    problem = _problem_without_history(snapshot)
     if problem is not None:
         return problem
-    return await _problem_of_closing(connection, look, end or await closing(connection, look.run_id, look.execution))
+    return await _problem_of_closing(connection, snapshot, end or await closing_of(connection, snapshot))
 
 
-async def _problem_of_closing(connection: Connection, look: Look, end: Closing) -> Problem:
+async def _problem_of_closing(connection: Connection, snapshot: RunSnapshot, end: Closing) -> Problem:
     """Why a run ended badly whose workflow did not say so in its memo."""
-    if look.is_terminated and end.reason != CANCELLED_BY_CALLER:
-        return run_terminated(look.run_id, end.reason)
+    if snapshot.is_terminated and end.reason != CANCELLED_BY_CALLER:
+        return run_terminated(snapshot.run_id, end.reason)
     if end.failure is not None:
-        return await _problem_of_failure(connection, look.run_id, end.failure)
-    return run_cancelled(look.run_id)
+        return await _problem_of_failure(connection, snapshot.run_id, end.failure)
+    return run_cancelled(snapshot.run_id)
 
 
 async def _problem_of_failure(connection: Connection, run_id: str, failure: Failure) -> Problem:
@@ -237,13 +242,13 @@ async def _problem_of_failure(connection: Connection, run_id: str, failure: Fail
     return problem if can_be_sent(problem) else unreadable(run_id)
 
 
-def last_event(look: Look, seq: int, problem: Problem | None) -> RunEvent:
+def last_event(snapshot: RunSnapshot, seq: int, problem: Problem | None) -> RunEvent:
     """The event that says how an ended run ended."""
-    ended = look.ended
+    ended = snapshot.ended
     return run_events.ended(
-        look.run_id,
+        snapshot.run_id,
         ended.finished_at,
-        look.state,
+        snapshot.state,
         problem,
         attempt=ended.attempt,
         started=ended.started,
@@ -252,9 +257,9 @@ def last_event(look: Look, seq: int, problem: Problem | None) -> RunEvent:
     )
 
 
-def events_so_far(look: Look, after: int) -> list[RunEvent]:
+def events_so_far(snapshot: RunSnapshot, after: int) -> list[RunEvent]:
     """The events of a run that goes on, those after `after`."""
-    return events_of(look.story, look.run_id, after) if look.ended.event_count > after else []
+    return events_of(snapshot.event_log, snapshot.run_id, after) if snapshot.ended.event_count > after else []
 
 
 def _state_of_open(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> RunState:
@@ -280,5 +285,5 @@ def _waiting_since(info: WorkflowExecutionInfo, activity: PendingActivityInfo | 
     return seconds_of(info.start_time)
 
 
-def _story(activity: PendingActivityInfo | None) -> Any:
+def _event_log(activity: PendingActivityInfo | None) -> Any:
     return None if activity is None else value_of(activity.heartbeat_details)

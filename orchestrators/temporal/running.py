@@ -1,4 +1,4 @@
-"""One run in a worker: its attempts in the engine pool, its story, and what its activity answers."""
+"""One run in a worker: its attempts in the engine pool, its event log, and what its activity answers."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ from orchestrators.temporal.event_log import EventLog
 from orchestrators.temporal.memo import Asked
 from orchestrators.temporal.names import HANDED_BACK
 from orchestrators.temporal.payloads import PayloadStore
-from orchestrators.temporal.reading import Look, look
+from orchestrators.temporal.reading import RunSnapshot, take_snapshot
 from schemas.json_types import Json
 from schemas.problem import Problem, ProblemError, problem
 from schemas.run_problems import run_given_up, run_id_taken, run_lost, run_timed_out, run_unexpected
@@ -41,7 +41,7 @@ class ActiveRun:
     run_id: str
     execution: str
     """Temporal's own id of it."""
-    story: EventLog
+    event_log: EventLog
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     cancel_asked: bool = False
     outcome: Json | None = None
@@ -65,7 +65,7 @@ class ActiveRun:
 
     def append(self, event: RunEvent) -> None:
         """Take an event into the log, and wake up the activity."""
-        self.story.append(event)
+        self.event_log.append(event)
         self.tell()
 
     def tell(self) -> None:
@@ -81,7 +81,7 @@ class Runner:
         self,
         connection: Connection,
         pool: EnginePool,
-        parcels: PayloadStore,
+        payloads: PayloadStore,
         artifacts: Path,
         max_attempts: int,
         redact: Callable[[Any], Any],
@@ -89,11 +89,11 @@ class Runner:
         """`artifacts` is where this machine has the files that runs make."""
         self._connection = connection
         self._pool = pool
-        self._parcels = parcels
+        self._payloads = payloads
         self._artifacts = artifacts
         self._max_attempts = max_attempts
         self._redact = redact
-        self._last_chance = AttemptIsolation(pool, max_attempts)
+        self._isolation = AttemptIsolation(pool, max_attempts)
 
     async def run(self, active: ActiveRun, order: Any, attempt: int) -> None:
         """Take a run to its outcome; `attempt` is the number of the first attempt here. Never raises."""
@@ -110,12 +110,12 @@ class Runner:
             request = await self._request(active, order)
         except ProblemError as error:
             return _ended(active, RunState.FAILED, error.problem)
-        lost_attempt = active.story.attempt
+        lost_attempt = active.event_log.attempt
         while attempt <= self._max_attempts:
             if request.deadline is not None and request.deadline <= time.time():
                 limit = request.deadline - request.created_at
                 return _ended(active, RunState.TIMED_OUT, run_timed_out(active.run_id, limit))
-            async with self._last_chance.engine(active.execution, lost_attempt) as lane:
+            async with self._isolation.engine(active.execution, lost_attempt) as lane:
                 self._begin(active, attempt)
                 outcome = await self._attempt(active, request, lane)
             if outcome is not None:
@@ -125,9 +125,9 @@ class Runner:
 
     async def _request(self, active: ActiveRun, order: Any) -> RunRequest:
         """What is to be run. Raises `ProblemError` where it cannot be read, or is not what the run was started with."""
-        run_id, parcel = active.run_id, order.get("request") if isinstance(order, dict) else None
+        run_id, payload = active.run_id, order.get("request") if isinstance(order, dict) else None
         try:
-            request = RunRequest.model_validate(await self._parcels.unpack(run_id, parcel))
+            request = RunRequest.model_validate(await self._payloads.unpack(run_id, payload))
             asked = Asked.of(request)
         except (ValueError, RecursionError):
             # No request, or one that is nested too deeply to be sent to an engine.
@@ -140,11 +140,11 @@ class Runner:
             raise run_id_taken(run_id)
         return request.model_copy(update={"execution": run.files_of})
 
-    async def _looked_up(self, active: ActiveRun) -> Look | None:
+    async def _looked_up(self, active: ActiveRun) -> RunSnapshot | None:
         """What a run was started with; None where Temporal has no such run. Raises `ProblemError`."""
         while True:
             try:
-                return await look(self._connection, active.run_id, active.execution)
+                return await take_snapshot(self._connection, active.run_id, active.execution)
             except ProblemError as error:
                 if error.problem.code == "run.not_found":
                     return None
@@ -158,9 +158,9 @@ class Runner:
         self._requeued(active, run_events.WORKER_LOST)
 
     def _begin(self, active: ActiveRun, attempt: int) -> None:
-        now, story = time.time(), active.story
-        story.attempt = attempt
-        story.started_at = story.started_at or now
+        now, event_log = time.time(), active.event_log
+        event_log.attempt = attempt
+        event_log.started_at = event_log.started_at or now
         active.append(run_events.started(active.run_id, time.time(), attempt))
 
     async def _attempt(self, active: ActiveRun, request: RunRequest, lane: Lane) -> Json | None:
@@ -174,25 +174,25 @@ class Runner:
         if active.cancel_asked:
             return _ended(active, RunState.CANCELLED, None)
         self._requeued(active, run_events.WORKER_STOPS)
-        active.story.attempt -= 1
-        return {"state": HANDED_BACK, "story": active.story.snapshot()}
+        active.event_log.attempt -= 1
+        return {"state": HANDED_BACK, "story": active.event_log.to_json()}
 
     async def _completed(self, active: ActiveRun, request: RunRequest, result: RunResult) -> Json:
         value = self._redact(result.model_dump(mode="json", exclude_none=True))
         try:
-            parcel = await self._parcels.pack(active.run_id, value)
-            parcel |= {"files": await self._share_files(request)}
+            payload = await self._payloads.pack(active.run_id, value)
+            payload |= {"files": await self._share_files(request)}
         except ProblemError as error:
             return _ended(active, RunState.FAILED, _not_kept(active.run_id, error.problem))
-        return _ended(active, RunState.COMPLETED, None) | {"result": parcel}
+        return _ended(active, RunState.COMPLETED, None) | {"result": payload}
 
     async def _share_files(self, run: RunRequest) -> int:
         """Have the files that a run made where others can read them; how many they are."""
         assert run.execution is not None
         folder = self._artifacts / artifact_scope(run.run_id, MODE, "", run.execution)
-        if self._parcels.store is None or not await anyio.Path(folder).is_dir():
+        if self._payloads.store is None or not await anyio.Path(folder).is_dir():
             return 0
-        return await anyio.to_thread.run_sync(self._parcels.store.put_files, run.run_id, run.execution, folder)
+        return await anyio.to_thread.run_sync(self._payloads.store.put_files, run.run_id, run.execution, folder)
 
     def _failed(self, active: ActiveRun, problem: Problem) -> Json | None:
         if active.cancel_asked:
@@ -204,17 +204,17 @@ class Runner:
 
     def _take(self, active: ActiveRun, event: RunEvent) -> None:
         masked = self._redact(event.model_dump(mode="json", exclude_none=True))
-        active.append(RunEvent.model_validate({**masked, "attempt": active.story.attempt}))
+        active.append(RunEvent.model_validate({**masked, "attempt": active.event_log.attempt}))
 
     def _requeued(self, active: ActiveRun, why: str) -> None:
-        active.append(run_events.requeued(active.run_id, time.time(), active.story.attempt, why))
+        active.append(run_events.requeued(active.run_id, time.time(), active.event_log.attempt, why))
 
 
 def _ended(active: ActiveRun, state: RunState, problem: Problem | None) -> Json:
-    """An outcome: how the run ended, in the members of `memo.Ended`, and its story."""
-    story = active.story.snapshot()
-    figures = {name: value for name, value in story.items() if name not in ("events", "message")}
-    outcome = figures | {"state": state.value, "finished_at": time.time(), "story": story}
+    """An outcome: how the run ended, in the members of `memo.Ended`, and its event log."""
+    event_log = active.event_log.to_json()
+    figures = {name: value for name, value in event_log.items() if name not in ("events", "message")}
+    outcome = figures | {"state": state.value, "finished_at": time.time(), "story": event_log}
     return outcome if problem is None else outcome | {"problem": problem.to_wire()}
 
 

@@ -14,7 +14,7 @@ ADDRESS = r"[^/\s]+:\d{1,5}"
 _QUEUE = r"[A-Za-z0-9_.-]{1,200}"
 _URL = re.compile(r"[a-z0-9+.-]+(?:://|::)")
 _MAY_BE_ZERO = {("drain_s",), ("inline_bytes",)}
-# Temporal's own limit of a payload is 2 MiB, and beside a request or a result there is the story in one.
+# Temporal's own limit of a payload is 2 MiB, and one payload holds a request or a result beside the event log.
 MOST_INLINE_BYTES = 1_500_000
 # A worker has to miss several heartbeats before it counts as dead.
 BEATS_PER_TIMEOUT = 3

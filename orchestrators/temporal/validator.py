@@ -25,9 +25,9 @@ _LIMIT = timedelta(minutes=5)
 class TemporalValidator:
     """Implements `BundleValidator`."""
 
-    def __init__(self, connection: Connection, parcels: PayloadStore) -> None:
+    def __init__(self, connection: Connection, payloads: PayloadStore) -> None:
         self._connection = connection
-        self._parcels = parcels
+        self._payloads = payloads
 
     @classmethod
     def of(cls, context: PluginContext) -> "TemporalValidator":
@@ -41,9 +41,9 @@ class TemporalValidator:
             raise ProblemError(no_worker(self._connection.settings.task_queue))
         validation_id = f"validate-{uuid.uuid4().hex}"
         try:
-            parcel = await self._parcels.pack(validation_id, request.model_dump(mode="json", exclude_none=True))
-            verdict = await self._verdict(validation_id, {"request": parcel})
-            return _read(validation_id, await self._parcels.unpack(validation_id, verdict))
+            payload = await self._payloads.pack(validation_id, request.model_dump(mode="json", exclude_none=True))
+            verdict = await self._verdict(validation_id, {"request": payload})
+            return _read(validation_id, await self._payloads.unpack(validation_id, verdict))
         finally:
             await self._forget(validation_id)
 
@@ -68,9 +68,9 @@ class TemporalValidator:
         return verdict
 
     async def _forget(self, validation_id: str) -> None:
-        if self._parcels.store is not None:
+        if self._payloads.store is not None:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._parcels.store.forget, validation_id)
+                await anyio.to_thread.run_sync(self._payloads.store.forget, validation_id)
 
 
 def _read(validation_id: str, verdict: dict[str, Any]) -> ValidationVerdict:

@@ -28,7 +28,7 @@ from orchestrators.temporal.liveness import any_worker
 from orchestrators.temporal.names import RUN, RUNS, VALIDATE, VALIDATION_ID
 from orchestrators.temporal.payloads import PayloadStore
 from orchestrators.temporal.problems import misconfigured, problem_of, unreadable
-from orchestrators.temporal.reading import look
+from orchestrators.temporal.reading import take_snapshot
 from orchestrators.temporal.running import ActiveRun, Runner
 from orchestrators.temporal.settings import BEATS_PER_TIMEOUT
 from orchestrators.temporal.workflows import RunMethod, ValidateMethod
@@ -62,10 +62,10 @@ class TemporalWorker:
         self._connection = Connection.of(context)
         self._settings = self._connection.settings
         self._pool = pool_of(context)
-        self._parcels = PayloadStore.of(self._settings)
+        self._payloads = PayloadStore.of(self._settings)
         artifacts = artifacts_folder(context.state_dir)
         self._runner = Runner(
-            self._connection, self._pool, self._parcels, artifacts, self._settings.max_attempts, context.redact
+            self._connection, self._pool, self._payloads, artifacts, self._settings.max_attempts, context.redact
         )
         self._active: dict[str, ActiveRun] = {}
         """By Temporal's own ids: what has the id of a run may be another run, later."""
@@ -121,7 +121,7 @@ class TemporalWorker:
 
     async def _has_moved_on(self, active: ActiveRun) -> bool:
         try:
-            return (await look(self._connection, active.run_id, active.execution)).is_told
+            return (await take_snapshot(self._connection, active.run_id, active.execution)).has_progress
         except ProblemError as error:
             return error.problem.code == "run.not_found"
 
@@ -203,7 +203,7 @@ class TemporalWorker:
                 self._runner.requeued(active)
             # Temporal counts tasks that a frozen worker took and never began; we count what was begun, up to a point.
             is_hopeless = info.attempt > self._settings.max_attempts + _TRIES_IN_VAIN
-            attempt = self._settings.max_attempts + 1 if is_hopeless else active.story.attempt + 1
+            attempt = self._settings.max_attempts + 1 if is_hopeless else active.event_log.attempt + 1
             self._begin(f"run {run_id}", self._keep, active, order, attempt)
         active.owner = owner = object()
         try:
@@ -237,7 +237,7 @@ class TemporalWorker:
             await asyncio.sleep(_GATHER_S)
             news = active.news
             if active.outcome is None:
-                activity.heartbeat(active.story.snapshot())
+                activity.heartbeat(active.event_log.to_json())
         return active.outcome
 
     def _stop(self, active: ActiveRun) -> None:
@@ -269,7 +269,7 @@ class TemporalWorker:
 
     async def _has_ended(self, active: ActiveRun) -> bool:
         try:
-            return (await look(self._connection, active.run_id, active.execution)).state.is_final
+            return (await take_snapshot(self._connection, active.run_id, active.execution)).state.is_final
         except ProblemError as error:
             return error.problem.code == "run.not_found"
 
@@ -277,11 +277,11 @@ class TemporalWorker:
     async def validate(self, order: Any = None) -> Json:
         """The local activity of one validation."""
         validation_id = _checked(activity.info().workflow_id, VALIDATION_ID)
-        parcel = order.get("request") if isinstance(order, dict) else None
+        payload = order.get("request") if isinstance(order, dict) else None
         try:
-            request = _validation(validation_id, await self._parcels.unpack(validation_id, parcel))
+            request = _validation(validation_id, await self._payloads.unpack(validation_id, payload))
             verdict = await self._pool.validate(request)
-            return await self._parcels.pack(validation_id, verdict.model_dump(mode="json"))
+            return await self._payloads.pack(validation_id, verdict.model_dump(mode="json"))
         except ProblemError as error:
             problem = error.problem
             raise ApplicationError(problem.detail, problem.to_wire(), type=problem.code, non_retryable=True) from error

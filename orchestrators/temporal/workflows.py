@@ -28,8 +28,8 @@ _LONGEST_S = 253_370_764_799
 class RunMethod:
     """One run: attempts until one of them is not handed back, then the end as Temporal knows ends.
 
-    The order is `{request: parcel, deadline, heartbeat_timeout_s, retry_pause_s}`, with times in seconds. What comes of
-    a completed run is the parcel of its `RunResult`. Anyone who may start workflows can start this one with any order.
+    The order is `{request: payload, deadline, heartbeat_timeout_s, retry_pause_s}`, with times in seconds. A completed
+    run answers with the payload of its `RunResult`. Anyone who may start workflows can start this one with any order.
     """
 
     @workflow.run
@@ -54,7 +54,7 @@ class RunMethod:
 
 @workflow.defn(name=VALIDATE)
 class ValidateMethod:
-    """One validation: `{request: parcel}` in, the parcel of its verdict out."""
+    """One validation: `{request: payload}` in, the payload of its verdict out."""
 
     @workflow.run
     async def run(self, order: Any = None, *_others: Any) -> Json:

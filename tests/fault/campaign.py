@@ -32,7 +32,7 @@ _GOING = "state IN ('QUEUED', 'RUNNING')"
 _OVER = f"NOT {_GOING}"
 # With more than so many runs that wait, kills would meet but a few of them at work.
 _BACKLOG = 60
-# The keeper of a server waits longer after each death of its worker.
+# The supervisor of a server waits longer after each death of its worker.
 _DEATHS_OF_A_KEEPER = 3
 _KILLS = ("server", "worker", "engine", "worker", "engine", "all", "engine", "server", "worker", "engine")
 _GENTLE = ("pause a worker", "stop a worker", "stop a server")

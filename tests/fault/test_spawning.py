@@ -22,7 +22,7 @@ async def an_engine(folder: Path) -> None:
 
 
 async def a_worker(_: Path) -> None:
-    await WorkerSupervisor([sys.executable, "-c", "input()"], 1, 0.0, logging.getLogger(__name__)).keep()
+    await WorkerSupervisor([sys.executable, "-c", "input()"], 1, 0.0, logging.getLogger(__name__)).run()
 
 
 @pytest.mark.parametrize("spawn", [an_engine, a_worker])

@@ -13,7 +13,7 @@ from orchestrators.temporal import listing
 from orchestrators.temporal.attributes import method_keyword
 from orchestrators.temporal.memo import Asked, members
 from orchestrators.temporal.names import ASKED, ENDED, RUN, WAITING
-from orchestrators.temporal.reading import events_so_far, look_of, record_of
+from orchestrators.temporal.reading import events_so_far, record_of, snapshot_of
 from schemas.method_source import MethodSource
 from schemas.runs import RunPage, RunQuery, RunRecord, RunRequest, RunState
 
@@ -61,9 +61,9 @@ def payloads(value: Any) -> Payloads:
 
 def recorded(kept: Memo, status: int = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING) -> RunRecord:
     """The record of a run with this memo; it can be sent."""
-    look = look_of(execution(kept, status), None)
-    assert look is not None
-    record = record_of(look, look.ended.problem)
+    snapshot = snapshot_of(execution(kept, status), None)
+    assert snapshot is not None
+    record = record_of(snapshot, snapshot.ended.problem)
     assert RunPage(runs=[record]).model_dump(mode="json")
     return record
 
@@ -195,11 +195,11 @@ class TestMemo:
             deadline=99.5,
         )
 
-        look = look_of(execution(memo(**{ASKED: Asked.of(run).model_dump(exclude_none=True)})), None)
+        snapshot = snapshot_of(execution(memo(**{ASKED: Asked.of(run).model_dump(exclude_none=True)})), None)
 
-        assert look is not None
-        assert look.asked == Asked.of(run)
-        assert (look.asked.method, look.asked.pipe, look.asked.created_at, look.asked.deadline) == (
+        assert snapshot is not None
+        assert snapshot.asked == Asked.of(run)
+        assert (snapshot.asked.method, snapshot.asked.pipe, snapshot.asked.created_at, snapshot.asked.deadline) == (
             "d.mthds",
             "d.p",
             12.5,
@@ -248,21 +248,21 @@ class TestMemo:
             activity = PendingActivityInfo(
                 state=PendingActivityState.PENDING_ACTIVITY_STATE_STARTED, heartbeat_details=payloads(odd)
             )
-            look = look_of(execution(kept, status), activity)
+            snapshot = snapshot_of(execution(kept, status), activity)
 
-            assert look is not None
-            assert record_of(look, None).model_dump_json()
-            assert events_so_far(look, 0) == []
+            assert snapshot is not None
+            assert record_of(snapshot, None).model_dump_json()
+            assert events_so_far(snapshot, 0) == []
 
     def test_what_is_no_json_at_all_is_no_story(self) -> None:
         kept = memo(**{ASKED: ASKED_FOR.model_dump(exclude_none=True)})
         for data in (b"", b"{", b"\xff", b"[" * 200_000):
             activity = PendingActivityInfo(heartbeat_details=Payloads(payloads=[Payload(data=data)]))
 
-            look = look_of(execution(kept), activity)
+            snapshot = snapshot_of(execution(kept), activity)
 
-            assert look is not None
-            assert (look.ended.attempt, events_so_far(look, 0)) == (0, [])
+            assert snapshot is not None
+            assert (snapshot.ended.attempt, events_so_far(snapshot, 0)) == (0, [])
 
     @pytest.mark.parametrize(
         ("status", "said", "state"),
@@ -302,7 +302,7 @@ class TestMemo:
         ids=["empty", "of another"],
     )
     def test_a_workflow_of_our_name_without_our_memo_is_no_run(self, kept: Memo) -> None:
-        assert look_of(execution(kept), None) is None
+        assert snapshot_of(execution(kept), None) is None
 
     @pytest.mark.parametrize(
         "ended",
@@ -312,7 +312,7 @@ class TestMemo:
     def test_an_end_of_another_shape_leaves_what_temporal_says(self, ended: object) -> None:
         kept = memo(**{ASKED: ASKED_FOR.model_dump(exclude_none=True), ENDED: ended})
 
-        look = look_of(execution(kept, WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED), None)
+        snapshot = snapshot_of(execution(kept, WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED), None)
 
-        assert look is not None
-        assert (look.state, look.ended.started_at, look.ended.problem) == (RunState.COMPLETED, None, None)
+        assert snapshot is not None
+        assert (snapshot.state, snapshot.ended.started_at, snapshot.ended.problem) == (RunState.COMPLETED, None, None)

@@ -83,7 +83,7 @@ def test_the_second_run_of_an_id_is_not_kept(database: Database) -> None:
 
 def test_a_run_that_completes_leaves_its_result_and_ordered_events(database: Database) -> None:
     claim = begun(database, kept(database))
-    database.write_now(transitions.tell, claim, claim.event_count, [pipe_started()])
+    database.write_now(transitions.append_events, claim, claim.event_count, [pipe_started()])
 
     end(database, claim, claim.event_count + 1)
 
@@ -98,7 +98,7 @@ def test_telling_the_same_twice_keeps_it_once(database: Database) -> None:
     claim = begun(database, kept(database))
 
     for _ in range(2):
-        database.write_now(transitions.tell, claim, claim.event_count, [pipe_started()])
+        database.write_now(transitions.append_events, claim, claim.event_count, [pipe_started()])
 
     assert [kind for _, kind, _ in kinds(database)] == ["run_started", "pipe_started"]
 
@@ -110,7 +110,7 @@ def test_a_worker_whose_run_was_taken_away_can_change_nothing(database: Database
     heir = begun(database, run, "w2")
 
     with pytest.raises(ClaimLost):
-        database.write_now(transitions.tell, zombie, zombie.event_count, [pipe_started()])
+        database.write_now(transitions.append_events, zombie, zombie.event_count, [pipe_started()])
     with pytest.raises(ClaimLost):
         end(database, zombie)
     end(database, heir)
@@ -225,7 +225,7 @@ def test_a_damaged_row_is_not_begun_and_ends_so_that_it_can_be_read(
 
 def test_a_run_that_counts_fewer_events_than_it_has_ends_behind_them(database: Database) -> None:
     claim = begun(database, kept(database))
-    database.write_now(transitions.tell, claim, claim.event_count, [pipe_started()])
+    database.write_now(transitions.append_events, claim, claim.event_count, [pipe_started()])
     set_column(database, "event_count", "0")
 
     with pytest.raises(DamagedRow):

@@ -21,11 +21,11 @@ def event(number: int = 1, **more: object) -> RunEvent:
     return RunEvent.model_validate({"run_id": "run-1", "seq": 0, **members})
 
 
-def told(*events: RunEvent) -> EventLog:
-    story = EventLog()
+def log_of(*events: RunEvent) -> EventLog:
+    log = EventLog()
     for each in events:
-        story.append(each)
-    return story
+        log.append(each)
+    return log
 
 
 def packed(text: bytes) -> dict[str, str]:
@@ -39,16 +39,16 @@ def test_what_was_told_is_read_numbered_from_one_and_under_the_runs_id() -> None
         event(3, problem=PROBLEM),
     ]
 
-    read = events_of(told(*events).snapshot(), "run-2")
+    read = events_of(log_of(*events).to_json(), "run-2")
 
     assert read == [each.model_copy(update={"run_id": "run-2", "seq": number}) for number, each in enumerate(events, 1)]
 
 
-def test_a_snapshot_is_json_with_figures_that_people_can_read() -> None:
-    story = told(event(1), event(7, ended=3, message="the seventh"))
-    story.attempt, story.started_at = 2, 12.5
+def test_an_event_log_is_json_with_figures_that_people_can_read() -> None:
+    log = log_of(event(1), event(7, ended=3, message="the seventh"))
+    log.attempt, log.started_at = 2, 12.5
 
-    snapshot = json.loads(json.dumps(story.snapshot()))
+    snapshot = json.loads(json.dumps(log.to_json()))
 
     assert snapshot.pop("events")
     assert snapshot == {
@@ -62,79 +62,79 @@ def test_a_snapshot_is_json_with_figures_that_people_can_read() -> None:
 
 
 def test_what_is_known_already_is_left_out_and_the_rest_keeps_its_numbers() -> None:
-    snapshot = told(*(event(number) for number in range(1, 6))).snapshot()
+    snapshot = log_of(*(event(number) for number in range(1, 6))).to_json()
 
     assert events_of(snapshot, "run-1", after=3) == events_of(snapshot, "run-1")[3:]
     assert events_of(snapshot, "run-1", after=5) == events_of(snapshot, "run-1", after=99) == []
 
 
 def test_of_nothing_nothing_is_read() -> None:
-    assert events_of(EventLog().snapshot(), "run-1") == events_of({}, "run-1") == []
+    assert events_of(EventLog().to_json(), "run-1") == events_of({}, "run-1") == []
 
 
 def test_every_snapshot_on_the_way_can_be_read() -> None:
-    story = EventLog()
+    log = EventLog()
 
     for number in range(1, 50):
-        story.append(event(number))
-        assert [each.seq for each in events_of(story.snapshot(), "run-1")] == list(range(1, number + 1))
+        log.append(event(number))
+        assert [each.seq for each in events_of(log.to_json(), "run-1")] == list(range(1, number + 1))
 
 
 def test_a_later_attempt_goes_on_where_the_earlier_one_was() -> None:
-    first = told(event(1), event(2, ended=1))
+    first = log_of(event(1), event(2, ended=1))
     first.attempt, first.started_at = 1, 12.5
 
-    second = EventLog(first.snapshot())
+    second = EventLog(first.to_json())
 
-    assert second.snapshot() == first.snapshot()
+    assert second.to_json() == first.to_json()
     second.append(event(3))
-    assert [each.pipe for each in events_of(second.snapshot(), "run-1")] == ["d.p1", "d.p2", "d.p3"]
+    assert [each.pipe for each in events_of(second.to_json(), "run-1")] == ["d.p1", "d.p2", "d.p3"]
     assert second.event_count == 3
 
 
 def test_a_story_may_be_continued_many_times() -> None:
-    story = EventLog()
+    log = EventLog()
 
     for number in range(1, 30):
-        story = EventLog(story.snapshot())
-        story.append(event(number))
+        log = EventLog(log.to_json())
+        log.append(event(number))
 
-    assert [each.pipe for each in events_of(story.snapshot(), "r")] == [f"d.p{number}" for number in range(1, 30)]
+    assert [each.pipe for each in events_of(log.to_json(), "r")] == [f"d.p{number}" for number in range(1, 30)]
 
 
 def test_what_does_not_fit_is_left_out_with_its_number_and_the_figures_go_on() -> None:
-    story = EventLog()
+    log = EventLog()
     for number in range(1, 200):
-        story.append(event(number, message=os.urandom(16_384).hex()))
+        log.append(event(number, message=os.urandom(16_384).hex()))
 
-    snapshot = story.snapshot()
+    snapshot = log.to_json()
 
     read = events_of(snapshot, "run-1")
     assert len(json.dumps(snapshot)) < MOST_OF_A_PAYLOAD
-    assert 0 < len(read) == snapshot["event_count"] == story.event_count < 199
+    assert 0 < len(read) == snapshot["event_count"] == log.event_count < 199
     assert [each.pipe for each in read] == [f"d.p{number}" for number in range(1, len(read) + 1)]
     assert snapshot["started"] == 199
 
 
 def test_ten_thousand_events_of_pipes_fit() -> None:
-    story = told(*(event(number, path=f"d.all/step_{number}", node_id=f"node-{number}") for number in range(10_000)))
+    log = log_of(*(event(number, path=f"d.all/step_{number}", node_id=f"node-{number}") for number in range(10_000)))
 
-    assert story.event_count == 10_000
-    assert len(json.dumps(story.snapshot())) < MOST_OF_A_PAYLOAD
+    assert log.event_count == 10_000
+    assert len(json.dumps(log.to_json())) < MOST_OF_A_PAYLOAD
 
 
 def test_one_event_alone_never_makes_a_heartbeat_too_large() -> None:
-    story = told(event(1, message=os.urandom(3_000_000).hex(), problem=PROBLEM))
+    log = log_of(event(1, message=os.urandom(3_000_000).hex(), problem=PROBLEM))
 
-    assert len(json.dumps(story.snapshot())) < MOST_OF_A_PAYLOAD
-    assert [each.pipe for each in events_of(story.snapshot(), "run-1")] == ["d.p1"]
+    assert len(json.dumps(log.to_json())) < MOST_OF_A_PAYLOAD
+    assert [each.pipe for each in events_of(log.to_json(), "run-1")] == ["d.p1"]
 
 
 def test_a_full_story_stays_full_for_the_next_attempt() -> None:
-    full = told(*(event(number, message=os.urandom(16_384).hex()) for number in range(1, 200)))
+    full = log_of(*(event(number, message=os.urandom(16_384).hex()) for number in range(1, 200)))
     assert full.event_count < 199
 
-    again = EventLog(full.snapshot())
+    again = EventLog(full.to_json())
 
     again.append(event(200))
     assert again.event_count == full.event_count
@@ -191,19 +191,19 @@ def test_an_event_that_cannot_be_read_is_left_out_with_its_number(broken: bytes)
 
 @pytest.mark.parametrize("before", [NEWER, *BROKEN.values()], ids=["of a newer release", *BROKEN])
 def test_a_later_attempt_keeps_what_it_cannot_read(before: bytes) -> None:
-    story = EventLog(packed(before))
+    log = EventLog(packed(before))
 
-    story.append(event(2))
-    read = events_of(story.snapshot(), "run-1")
-    assert (read[-1].seq, read[-1].pipe, story.event_count) == (2, "d.p2", 2)
+    log.append(event(2))
+    read = events_of(log.to_json(), "run-1")
+    assert (read[-1].seq, read[-1].pipe, log.event_count) == (2, "d.p2", 2)
 
 
 @pytest.mark.parametrize("before", ["nonsense", 3, [1], {"attempt": "x", "events": 5}, {"attempt": -5}], ids=repr)
 def test_a_story_begins_anew_where_the_one_before_is_none(before: object) -> None:
-    story = EventLog(before)
+    log = EventLog(before)
 
-    story.append(event(1))
-    assert (story.attempt, [each.seq for each in events_of(story.snapshot(), "r")]) == (0, [1])
+    log.append(event(1))
+    assert (log.attempt, [each.seq for each in events_of(log.to_json(), "r")]) == (0, [1])
 
 
 def test_more_events_than_any_story_has_are_not_read() -> None:
