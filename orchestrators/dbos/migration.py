@@ -26,14 +26,14 @@ _DBOS = version("dbos")
 _RELEASE = version("mthds-rpc")
 
 
-def migrate(engine: sa.Engine, url: sa.URL) -> str:
-    """Make what is not there, or bring it up to date; the release that made it. Blocks. Raises `ProblemError`."""
+def migrate(engine: sa.Engine, url: sa.URL) -> None:
+    """Create the tables that are missing, and upgrade old ones. Blocks. Raises `ProblemError`."""
     with engine.connect() as connection:
         # A look before the lock: a server that starts must not wait for one that writes.
         found, release = _look(connection)
         if found >= VERSION and _has_tables_of_dbos(connection):
             _see_that_all_is_there(connection, release)
-            return release
+            return
     DBOS.migrate(url.render_as_string(hide_password=False))
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":
@@ -49,7 +49,6 @@ def migrate(engine: sa.Engine, url: sa.URL) -> str:
             connection.execute(schema_version.delete())
             connection.execute(schema_version.insert().values(dbos=_DBOS))
         _see_that_all_is_there(connection, release)
-    return release
 
 
 def refuse_newer(connection: sa.Connection) -> None:

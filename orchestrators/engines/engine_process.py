@@ -19,7 +19,7 @@ from orchestrators.engine.marks import begun_jobs, withdraw
 from orchestrators.engine.options import EngineOptions
 from orchestrators.engines.engine_output import EngineOutput
 from orchestrators.engines.engine_problems import boot_failed
-from orchestrators.engines.pulse import BEAT_S, Pulse
+from orchestrators.engines.keepalive import PING_S, Keepalive
 from schemas.problem import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class EngineProcess(asyncio.Protocol):
         self._safe_cut = safe_cut
         self._unresponsive_s = unresponsive_s
         self._changed = changed
-        self._pulse = Pulse()
+        self._keepalive = Keepalive()
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
         self.missing_credentials: dict[str, list[str]] = {}
@@ -119,7 +119,7 @@ class EngineProcess(asyncio.Protocol):
     @property
     def is_leaving(self) -> bool:
         """Whether it takes nothing new: it ends once the jobs that it has are over, or stands still."""
-        return self._retired or self._pulse.is_quiet
+        return self._retired or self._keepalive.is_quiet
 
     @property
     def load(self) -> int:
@@ -197,24 +197,24 @@ class EngineProcess(asyncio.Protocol):
             logger.info("an engine could not boot: %s", error)
         else:
             while not self._gone.is_set():
-                with anyio.move_on_after(BEAT_S):
+                with anyio.move_on_after(PING_S):
                     await self._gone.wait()
                 self._beat()
 
     def _beat(self) -> None:
         """See whether it still answers, while it has something to do."""
         if not self._jobs or self._gone.is_set():
-            self._pulse.heard()
+            self._keepalive.answered()
             return
         patience_s = min(_STUCK_S, self._unresponsive_s) if self._is_stuck else self._unresponsive_s
-        if self._pulse.is_silent_for(patience_s):
+        if self._keepalive.is_silent_for(patience_s):
             logger.error("an engine has not answered for %g seconds; it is ended", patience_s)
             self.kill(f"it had not answered for {patience_s:g} seconds")
         else:
-            if self._pulse.is_quiet:
+            if self._keepalive.is_quiet:
                 self._withdraw()
             self._send({"ping": self._last_job})
-            self._pulse.beat()
+            self._keepalive.pinged()
 
     def _withdraw(self) -> None:
         """Take back the jobs that were not taken up, for another engine; what was taken up may be what stops it."""
@@ -264,7 +264,7 @@ class EngineProcess(asyncio.Protocol):
         if not job.over.is_set():
             self._send({"cancel": job.id})
             # Who does not answer will not do so within the grace either.
-            grace_s = 0.0 if self._pulse.is_quiet else grace_s
+            grace_s = 0.0 if self._keepalive.is_quiet else grace_s
             asyncio.get_running_loop().call_later(grace_s, self._give_up, job)
 
     def _give_up(self, job: Job) -> None:
@@ -313,8 +313,8 @@ class EngineProcess(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        was_quiet = self._pulse.is_quiet
-        self._pulse.heard()
+        was_quiet = self._keepalive.is_quiet
+        self._keepalive.answered()
         if was_quiet:
             self._changed()
         try:

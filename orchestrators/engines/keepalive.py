@@ -2,30 +2,30 @@
 
 from typing import Final
 
-BEAT_S: Final = 2.0
-"""How often a process that has something to do is asked."""
-_QUIET_BEATS = 5
+PING_S: Final = 2.0
+"""Seconds between two pings of a process that has something to do."""
+_QUIET_PINGS = 5
 
 
-class Pulse:
-    """Counts beats, not time: where we were ourselves stopped for a while, the other side has missed nothing."""
+class Keepalive:
+    """Counts unanswered pings, not time: if this process was stopped for a while, the other one has missed nothing."""
 
     def __init__(self) -> None:
         self._unanswered = 0
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it has been silent for so long that nothing new is asked of it."""
-        return self._unanswered >= _QUIET_BEATS
+        """Whether it has been silent for so long that it gets no new job."""
+        return self._unanswered >= _QUIET_PINGS
 
     def is_silent_for(self, seconds: float) -> bool:
-        """Whether it has answered nothing for that long, one ping at the least."""
-        return self._unanswered >= max(1.0, seconds / BEAT_S)
+        """Whether it has not answered for that long, which is at least one ping."""
+        return self._unanswered >= max(1.0, seconds / PING_S)
 
-    def beat(self) -> None:
-        """A ping was sent."""
+    def pinged(self) -> None:
+        """Count a ping."""
         self._unanswered += 1
 
-    def heard(self) -> None:
-        """Anything came."""
+    def answered(self) -> None:
+        """Forget the pings: the process has sent something."""
         self._unanswered = 0

@@ -71,11 +71,6 @@ class Lanes:
         if settings.engine.max_memory_mb:
             tasks.start_soon(self._watch_memory, name="engine memory")
 
-    @property
-    def lanes(self) -> set[str]:
-        """The keys of the lanes that have an engine."""
-        return {key for key, engines in self._lanes.items() if engines}
-
     def close(self) -> None:
         """Start nothing more; the owner cancels the tasks then."""
         self._is_closing = True

@@ -362,10 +362,10 @@ async def test_a_pool_forgets_the_lanes_that_have_no_engine(tmp_path: Path, gate
         for module in ("one", "two"):
             await pool.execute(request(python_method("    return TextContent(text=word)", module=module)), None)
         with anyio.fail_after(30):
-            while len(pool._engines.lanes - {"shared"}) > 1:
+            while len(pool._engines._lanes.keys() - {"shared"}) > 1:
                 await anyio.sleep(0.01)
 
-        assert set(pool._engines._lane_used) <= pool._engines.lanes
+        assert set(pool._engines._lane_used) <= pool._engines._lanes.keys()
 
 
 async def test_a_machine_that_can_start_no_engine_says_so_and_the_pool_goes_on(

@@ -9,7 +9,7 @@ import pytest
 from orchestrators.engine.channel import BrokenChannel, FrameReader, decode, encode
 from orchestrators.engine.marks import JobMarks, begun_jobs, withdraw
 from orchestrators.engines.engine_memory import resident_by_session
-from orchestrators.engines.pulse import BEAT_S, Pulse
+from orchestrators.engines.keepalive import PING_S, Keepalive
 
 
 def test_frames_that_come_in_pieces_are_put_together() -> None:
@@ -61,23 +61,23 @@ def test_jobs_that_have_begun_are_read_when_their_engine_is_gone(tmp_path: Path)
 
 
 def test_a_process_is_quiet_and_then_lost_by_the_pings_that_it_does_not_answer() -> None:
-    pulse = Pulse()
+    keepalive = Keepalive()
     states = []
     for _ in range(20):
-        pulse.beat()
-        states.append((pulse.is_quiet, pulse.is_silent_for(20 * BEAT_S)))
+        keepalive.pinged()
+        states.append((keepalive.is_quiet, keepalive.is_silent_for(20 * PING_S)))
 
     assert states == [(False, False)] * 4 + [(True, False)] * 15 + [(True, True)]
 
 
 def test_whatever_comes_is_a_sign_of_life() -> None:
-    pulse = Pulse()
-    pulse.beat()
-    assert pulse.is_silent_for(0.1)
+    keepalive = Keepalive()
+    keepalive.pinged()
+    assert keepalive.is_silent_for(0.1)
 
-    pulse.heard()
+    keepalive.answered()
 
-    assert not pulse.is_silent_for(0.1)
+    assert not keepalive.is_silent_for(0.1)
 
 
 def test_memory_is_measured_by_session() -> None:

@@ -2,7 +2,7 @@
 
 import tomli
 
-from orchestrators.engine.validation.stand_ins import Declaration, StandIns, declaration_of
+from orchestrators.engine.validation.stubs import Declaration, Stubs, declaration_of
 
 FILE = "main.mthds"
 TEXT = """
@@ -43,11 +43,11 @@ BASKET, PRICE = (Declaration(FILE, "concept", name) for name in ("Basket", "Pric
 MAIN_PIPE = Declaration(FILE, "key", "main_pipe")
 
 
-def stand_ins() -> StandIns:
-    return StandIns({FILE: TEXT, "other.mthds": 'domain = "other"\n'})
+def stubs() -> Stubs:
+    return Stubs({FILE: TEXT, "other.mthds": 'domain = "other"\n'})
 
 
-def bundle(replaced: StandIns) -> dict[str, dict[str, dict[str, object]]]:
+def bundle(replaced: Stubs) -> dict[str, dict[str, dict[str, object]]]:
     texts = replaced.texts()
     assert texts is not None
     assert texts["other.mthds"] == 'domain = "other"\n'
@@ -55,7 +55,7 @@ def bundle(replaced: StandIns) -> dict[str, dict[str, dict[str, object]]]:
 
 
 def test_a_pipe_s_signature_stands_in_for_it() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
 
     assert replaced.replace(ESTIMATE, keeps_contract=True, removes=False)
 
@@ -64,7 +64,7 @@ def test_a_pipe_s_signature_stands_in_for_it() -> None:
 
 
 def test_where_the_contract_itself_is_faulty_a_text_stands_in() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
 
     replaced.replace(ESTIMATE, keeps_contract=False, removes=False)
 
@@ -72,7 +72,7 @@ def test_where_the_contract_itself_is_faulty_a_text_stands_in() -> None:
 
 
 def test_a_plain_concept_stands_in_for_one_with_a_structure() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
 
     replaced.replace(PRICE, keeps_contract=False, removes=False)
 
@@ -80,7 +80,7 @@ def test_a_plain_concept_stands_in_for_one_with_a_structure() -> None:
 
 
 def test_nothing_stands_in_under_a_name_that_is_at_fault() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
 
     replaced.replace(PRICE, keeps_contract=False, removes=True)
     replaced.replace(MAIN_PIPE, keeps_contract=False, removes=False)
@@ -90,7 +90,7 @@ def test_nothing_stands_in_under_a_name_that_is_at_fault() -> None:
 
 
 def test_a_second_replacing_changes_nothing_and_neither_does_that_of_a_domain() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
 
     assert replaced.replace(GREET, keeps_contract=True, removes=False)
     assert not replaced.replace(GREET, keeps_contract=True, removes=False)
@@ -98,7 +98,7 @@ def test_a_second_replacing_changes_nothing_and_neither_does_that_of_a_domain() 
 
 
 def test_a_signature_causes_no_fault_in_those_that_call_the_pipe_but_in_their_runs() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
     replaced.replace(ESTIMATE, keeps_contract=True, removes=False)
 
     assert not replaced.may_have_caused(SELL, alone=False, at_run=False)
@@ -108,7 +108,7 @@ def test_a_signature_causes_no_fault_in_those_that_call_the_pipe_but_in_their_ru
 
 
 def test_a_changed_concept_may_cause_faults_wherever_it_is_used_in_any_number_of_steps() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
     replaced.replace(PRICE, keeps_contract=False, removes=False)
 
     assert replaced.may_have_caused(ESTIMATE, alone=False, at_run=False)
@@ -118,14 +118,14 @@ def test_a_changed_concept_may_cause_faults_wherever_it_is_used_in_any_number_of
 
 
 def test_a_fault_found_in_a_pipe_alone_is_no_consequence_of_another() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
     replaced.replace(PRICE, keeps_contract=False, removes=False)
 
     assert not replaced.may_have_caused(SELL, alone=True, at_run=False)
 
 
 def test_a_declaration_that_could_not_be_read_counts_as_changed() -> None:
-    replaced = stand_ins()
+    replaced = stubs()
 
     assert not replaced.replace(Declaration(FILE, "pipe", "estimate_twice"), keeps_contract=False, removes=False)
     replaced.replace(Declaration(FILE, "concept", "Text"), keeps_contract=False, removes=False)
@@ -134,7 +134,7 @@ def test_a_declaration_that_could_not_be_read_counts_as_changed() -> None:
 
 
 def test_a_document_that_cannot_be_written_back_ends_the_replacing() -> None:
-    replaced = StandIns({FILE: TEXT + "when = 2024-01-01\n"})
+    replaced = Stubs({FILE: TEXT + "when = 2024-01-01\n"})
     replaced.replace(ESTIMATE, keeps_contract=True, removes=False)
 
     assert replaced.texts() is None

@@ -10,9 +10,9 @@ from typing import Any
 from pipelex.pipeline.exceptions import ValidateBundleError
 
 from orchestrators.engine.validation.faults import Fault, faults_of, lint_faults, syntax_fault, value_fault
-from orchestrators.engine.validation.judged import JudgedMethod, decoded
 from orchestrators.engine.validation.locate import Locator, Spot
-from orchestrators.engine.validation.stand_ins import Declaration, StandIns, declaration_of
+from orchestrators.engine.validation.method_bundles import MethodBundles, decoded
+from orchestrators.engine.validation.stubs import Declaration, Stubs, declaration_of
 from orchestrators.engine.validation.toml_recovery import Recovery, recover
 from orchestrators.engine.validation.unread import unread_values
 from schemas.toml_positions import Span, TomlText
@@ -22,7 +22,7 @@ _MAX_LOOKS = 40
 _MAX_LOOKING_S = 5.0
 _CONTRACT_KEYS = ("inputs", "output")
 
-Look = Callable[[JudgedMethod], Awaitable[ValidateBundleError | None]]
+Look = Callable[[MethodBundles], Awaitable[ValidateBundleError | None]]
 """Pipelex's answer to a method; None where it is valid, or where there is no verdict on it."""
 
 
@@ -68,10 +68,10 @@ def in_order(faults: Iterable[Located], locator: Locator) -> list[dict[str, Any]
 
 
 @dataclass
-class Examination:
+class ErrorRecovery:
     """Looks at a method again and again, with something standing in for what was found faulty before."""
 
-    method: JudgedMethod
+    method: MethodBundles
     look: Look
     found: list[Located] = field(default_factory=list)
     is_partial: bool = False
@@ -92,7 +92,7 @@ class Examination:
     def _prepare(self) -> dict[str, Recovery]:
         self.locator = self.method.locator()
         recovered = self._read()
-        self.stand_ins = StandIns({file: recovery.text for file, recovery in recovered.items()})
+        self.stubs = Stubs({file: recovery.text for file, recovery in recovered.items()})
         self._replace_unread(recovered)
         return recovered
 
@@ -132,10 +132,10 @@ class Examination:
                 declaration = declaration_of(file, path)
                 if declaration is not None:
                     keeps_contract = len(path) > 2 and path[2] not in _CONTRACT_KEYS
-                    self.stand_ins.replace(declaration, keeps_contract=keeps_contract, removes=False)
+                    self.stubs.replace(declaration, keeps_contract=keeps_contract, removes=False)
 
     async def _look_again(self) -> ValidateBundleError | None:
-        texts = self.stand_ins.texts()
+        texts = self.stubs.texts()
         return await self.look(self.method.with_bundles(texts)) if texts else None
 
     def _take(self, faults: Iterable[Fault]) -> bool:
@@ -156,13 +156,13 @@ class Examination:
         is_native = any(fault.item.get("params", {}).get("conflict") == "native_concept" for fault in removes)
         in_contract = any(one.spot.path[2:3] in (("inputs",), ("output",)) for one in faulty)
         keeps_contract = is_native or not (in_contract or removes)
-        return self.stand_ins.replace(declaration, keeps_contract=keeps_contract, removes=bool(removes))
+        return self.stubs.replace(declaration, keeps_contract=keeps_contract, removes=bool(removes))
 
     def _is_untold(self, one: Located) -> bool:
         if self.is_partial and not one.fault.from_parser:
             return True
         fault = one.fault
-        return self.stand_ins.may_have_caused(one.declaration, alone=fault.from_parser, at_run=fault.at_run)
+        return self.stubs.may_have_caused(one.declaration, alone=fault.from_parser, at_run=fault.at_run)
 
     def _add_lint(self, recovered: dict[str, Recovery], *, everywhere: bool) -> None:
         """In a declaration that Pipelex stopped reading at its first fault, the schema tells the others.

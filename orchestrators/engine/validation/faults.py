@@ -78,9 +78,9 @@ def faults_of(error: ValidateBundleError) -> list[Fault]:
     met = _run_failures(causes)
     from_parser = any(isinstance(cause, MthdsParserError) for cause in causes)
     # Of a fault without any place, what Pipelex said to itself may tell it.
-    whispers = "\n".join(str(cause) for cause in causes)
+    cause_texts = "\n".join(str(cause) for cause in causes)
     pairs = zip(problem.errors or [], error.validation_error_items(), strict=True)
-    return [_fault(item, source, met=met, whispers=whispers, from_parser=from_parser) for item, source in pairs]
+    return [_fault(item, source, met=met, cause_texts=cause_texts, from_parser=from_parser) for item, source in pairs]
 
 
 def faults_of_failure(failure: BundleValidationFailure) -> list[Fault]:
@@ -184,7 +184,7 @@ def _fault(
     source: ValidationErrorItem,
     *,
     met: Mapping[str, str] | None = None,
-    whispers: str = "",
+    cause_texts: str = "",
     from_parser: bool = False,
 ) -> Fault:
     wire = item.model_dump(mode="json", exclude_none=True)
@@ -197,7 +197,7 @@ def _fault(
     wire["location"] = location
     return Fault(
         item=wire,
-        clues=_clues(wire, source, [failure, "" if location else whispers]),
+        clues=_clues(wire, source, [failure, "" if location else cause_texts]),
         at_run=source.category.is_dry_run,
         from_parser=from_parser,
     )

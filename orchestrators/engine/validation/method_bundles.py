@@ -15,7 +15,7 @@ _NEEDS_TREE = re.compile(r"->|template_file|function_name|domain\s*=\s*['\"](?:m
 
 
 @dataclass(frozen=True)
-class JudgedMethod:
+class MethodBundles:
     """The request's method, or one with something else standing in for parts of it."""
 
     source: MethodSource
@@ -23,7 +23,7 @@ class JudgedMethod:
     """Name -> bundle: the tree path; `bundle_1.mthds`, `bundle_2.mthds` and so on for loose contents."""
 
     @classmethod
-    def of(cls, source: MethodSource) -> "JudgedMethod":
+    def of(cls, source: MethodSource) -> "MethodBundles":
         """The method a request carries."""
         if source.mthds_contents is not None:
             loose: dict[str, FileEntry] = {
@@ -48,14 +48,14 @@ class JudgedMethod:
         is_all = 0 < len(texts) == len(files) and not self.source.dependencies
         return texts if is_all and not any(_NEEDS_TREE.search(text) for text in texts) else None
 
-    def with_bundles(self, texts: dict[str, str]) -> "JudgedMethod":
+    def with_bundles(self, texts: dict[str, str]) -> "MethodBundles":
         """The same method holding these bundles, and no others."""
         if self.source.mthds_contents is not None:
             source = self.source.model_copy(update={"mthds_contents": list(texts.values())})
         else:
             others = {path: entry for path, entry in (self.source.files or {}).items() if path not in self.bundles}
             source = self.source.model_copy(update={"files": {**others, **texts}})
-        return JudgedMethod(source, dict(texts))
+        return MethodBundles(source, dict(texts))
 
     def locator(self) -> Locator:
         """Finds places in every file of the method that is text, the bundles first."""

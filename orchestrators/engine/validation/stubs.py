@@ -36,7 +36,7 @@ def declaration_of(file: str, path: Path) -> Declaration | None:
 
 
 @dataclass
-class StandIns:
+class Stubs:
     """A method's bundles with what is faulty replaced."""
 
     bundles: dict[str, str]

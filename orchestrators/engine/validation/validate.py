@@ -22,10 +22,10 @@ from pipelex.pipeline.validation_report import PipelexValidationReport
 from orchestrators.engine.model_decks import every_model
 from orchestrators.engine.problems import TOO_DEEP, TOO_DEEP_DETAIL, UNFORESEEN, caller_problem
 from orchestrators.engine.trees import MaterialisedTree, UnreadableFileError, materialised
-from orchestrators.engine.validation.examination import Examination, Located, in_order, located
+from orchestrators.engine.validation.error_recovery import ErrorRecovery, Located, in_order, located
 from orchestrators.engine.validation.faults import Fault, faults_of_failure, manifest_fault, unread_fault, warnings_of
-from orchestrators.engine.validation.judged import JudgedMethod
 from orchestrators.engine.validation.locate import Clues, Locator, Spot
+from orchestrators.engine.validation.method_bundles import MethodBundles
 from orchestrators.engine.validation.toml_recovery import recover
 from schemas.problem import ProblemError, problem_error
 from schemas.validation import ValidateRequest
@@ -42,9 +42,9 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
     `directory` is where trees may be written for the time of the call. Loose contents are named `bundle_1.mthds`,
     `bundle_2.mthds` and so on, in their order. Raises `ProblemError` or Pipelex's own errors where there is no verdict.
     """
-    method = _judged(request)
+    method = _bundles(request)
 
-    async def look(changed: JudgedMethod) -> ValidateBundleError | None:
+    async def look(changed: MethodBundles) -> ValidateBundleError | None:
         try:
             await _judge(request, directory, changed)
         except ValidateBundleError as error:
@@ -59,16 +59,16 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
             return await _judge(request, directory, method)
         except (ValidateBundleError, *UNFORESEEN) as error:
             first_answer = error if isinstance(error, ValidateBundleError) else None
-            errors = await _faults(Examination(method, look), first_answer)
+            errors = await _faults(ErrorRecovery(method, look), first_answer)
             errors = errors or _unread(error, method.locator())
             if errors:
                 return _invalid(errors)
             raise
 
 
-async def _faults(examination: Examination, first_answer: ValidateBundleError | None) -> list[dict[str, Any]]:
+async def _faults(recovery: ErrorRecovery, first_answer: ValidateBundleError | None) -> list[dict[str, Any]]:
     try:
-        return await examination.errors(first_answer)
+        return await recovery.errors(first_answer)
     except TOO_DEEP:
         # What reads the method to find the place is no deeper than what reads it to run it.
         return []
@@ -87,7 +87,7 @@ def _unread(error: Exception, locator: Locator) -> list[dict[str, Any]]:
 
 async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> dict[str, Any]:
     """Like `validate`, by another validator than Pipelex's own: its faults, each with its place, and no others."""
-    method = _judged(request)
+    method = _bundles(request)
     try:
         async with _written(request, directory, method) as written:
             verdict = await ask(written.tree, method.loose_names, written.graph_pipe)
@@ -102,8 +102,8 @@ async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> di
     return _invalid(in_order(located(faults_of_failure(verdict), locator), locator))
 
 
-def _judged(request: ValidateRequest) -> JudgedMethod:
-    method = JudgedMethod.of(request.method)
+def _bundles(request: ValidateRequest) -> MethodBundles:
+    method = MethodBundles.of(request.method)
     if method.bundles:
         return method
     raise problem_error(
@@ -128,7 +128,7 @@ class _Written:
     """Why a tree has no such pipe."""
 
 
-async def _judge(request: ValidateRequest, directory: Path, method: JudgedMethod) -> dict[str, Any]:
+async def _judge(request: ValidateRequest, directory: Path, method: MethodBundles) -> dict[str, Any]:
     """Pipelex's own verdict on a valid method; raises `ValidateBundleError` for an invalid one."""
     async with _written(request, directory, method) as written:
         contents = written.tree.contents or method.loose_texts()
@@ -146,7 +146,7 @@ async def _judge(request: ValidateRequest, directory: Path, method: JudgedMethod
 
 
 @asynccontextmanager
-async def _written(request: ValidateRequest, directory: Path, method: JudgedMethod) -> AsyncIterator[_Written]:
+async def _written(request: ValidateRequest, directory: Path, method: MethodBundles) -> AsyncIterator[_Written]:
     """Write a method below `directory` for the block."""
     own_directory = Path(tempfile.mkdtemp(prefix="validate-", dir=directory))
     try:
@@ -183,7 +183,7 @@ def _invalid(errors: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _valid(report: ValidationReport[Any], method: JudgedMethod, written: _Written) -> dict[str, Any]:
+def _valid(report: ValidationReport[Any], method: MethodBundles, written: _Written) -> dict[str, Any]:
     locator = method.locator()
     warnings = located(warnings_of(getattr(report, "warnings", [])), locator)
     if written.entry_error is not None and MANIFEST_NAME in locator.files:
