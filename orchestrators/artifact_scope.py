@@ -15,9 +15,9 @@ def artifacts_folder(state_dir: Path) -> Path:
 def artifact_scope(run_id: str, orchestration_mode: str, created_at: str, execution: str | None = None) -> str:
     """The folder of one run, as one to three names with `/` between them; `created_at` is ISO 8601 in UTC.
 
-    The id of a run that is kept belongs to it for good, so that every worker finds its files. Elsewhere it may later be
-    another's, who must not meet its files. A run of `direct` is forgotten with its server: its time tells them apart. A
-    mode whose system may give an id twice says which `execution` a run is. No id begins with `_`.
+    A kept run has its id for good, so every worker finds its files. In other modes a later run may have the same id and
+    must not get these files. Runs of `direct` differ by their time. A mode whose system may use an id twice names the
+    `execution`. No id begins with `_`.
     """
     if orchestration_mode == _OWN_FOLDER:
         return f"_{_OWN_FOLDER}/{run_id}/{_NOT_IN_A_NAME.sub('', created_at.partition('+')[0])}"

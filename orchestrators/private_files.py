@@ -1,4 +1,4 @@
-"""Folders and files for this user alone, whatever the umask, and none that another user could have prepared."""
+"""Folders and files for this user alone, with any umask, and none that another user could have prepared."""
 
 import errno
 import os

@@ -55,7 +55,7 @@ def _is_there(context: PluginContext) -> bool:
     try:
         file = sqlite_file(DbosSettings.of(context.settings), context.state_dir, context.environment)
     except SettingFault:
-        # Whoever needs that database is told; a reader of another mode does not.
+        # A caller that needs this database gets the fault; a reader of another mode does not need it.
         return False
     return file is not None and file.is_file()
 

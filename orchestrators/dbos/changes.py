@@ -15,7 +15,7 @@ from schemas.problem import ProblemError
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.03
-# How long the database may be away before those who wait are told.
+# How long the database may be away before waiters get an error.
 _PATIENCE_S = 5.0
 _AT_ONCE = 500
 
@@ -30,7 +30,7 @@ class _Waiter:
 
 
 class Changes:
-    """The waiting of one process. `tasks` holds the looking."""
+    """The waiters of one process. `tasks` runs the polling."""
 
     def __init__(self, database: Database, tasks: BackgroundTasks) -> None:
         self._database = database
@@ -63,7 +63,7 @@ class Changes:
                 except ProblemError as error:
                     if time.monotonic() - last_good > _PATIENCE_S:
                         self._tell_all(error)
-                except Exception as error:  # noqa: BLE001 - those who wait are told, and the next ones are looked for
+                except Exception as error:  # noqa: BLE001 - raised again in each waiter
                     logger.exception("the changes of runs cannot be read")
                     self._tell_all(error)
                 await anyio.sleep(_POLL_S)

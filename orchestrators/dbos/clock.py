@@ -21,7 +21,7 @@ def steady() -> float:
 
 
 class Clock:
-    """The clock of the machine, and how far it was set forward while this process looked at it now and then."""
+    """The clock of the machine, and how far it was set forward between two looks of this process."""
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = steady) -> None:
         self._wall = wall

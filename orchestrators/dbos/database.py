@@ -72,7 +72,7 @@ class Database:
             except (SQLAlchemyError, OSError) as error:
                 raise database_failure(error) from error
             unfinished.pop_all()
-        # SQLite brings its file up to date when its last connection is closed.
+        # SQLite moves its log into the file when the last connection closes.
         atexit.register(database.close)
         return database
 
@@ -114,12 +114,12 @@ class Database:
         opened = self._see_to_the_file()
         with self.engine.begin() as connection:
             if self._file is not None:
-                # Before the first read, so that nobody writes between it and what follows from it.
+                # Before the first read, so that no other process writes between the read and this write.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             refuse_newer(connection)
             result = work(connection, *args, **kwargs)
         if self._file is not None and not (self._file.check() and self._file.opened == opened):
-            # It was written, and no other process would find it there.
+            # The write went to a file that no other process will open.
             raise failures.moved_away(self._file.path)
         return result
 
@@ -178,7 +178,7 @@ class Database:
 
 @dataclass(eq=False)
 class _Write:
-    """Something to write, and what came of it."""
+    """A write that waits for its transaction, and its result or error."""
 
     work: Callable[[sa.Connection], Any]
     result: Any = None
@@ -191,13 +191,13 @@ class _Write:
 
 
 def _each_by_itself(connection: sa.Connection, writes: Sequence[_Write]) -> None:
-    """Do all of them; one that fails leaves no trace, unless the database itself did."""
+    """Do all of them; a failed one is rolled back alone, unless the database itself failed."""
     for write in writes:
         savepoint = connection.begin_nested()
         try:
             write.result = write.work(connection)
             savepoint.commit()
-        except Exception as error:  # noqa: BLE001 - raised again by whoever waits for this write
+        except Exception as error:  # noqa: BLE001 - raised again in the caller that waits
             if isinstance(error, SQLAlchemyError) and not isinstance(error, OUR_FAULTS):
                 # SQLite may have given up the whole transaction, this savepoint with it.
                 raise
@@ -209,7 +209,7 @@ def _parsed(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except (ArgumentError, ValueError):
-        # What SQLAlchemy says may hold a piece of the password.
+        # SQLAlchemy's message may hold a part of the password.
         step = "Correct `database_url` of rpc_dbos.toml; in a password `@`, `:` and `/` are written %40, %3A and %2F."
         raise failures.broken("The address of the database of runs cannot be read.", step) from None
 
@@ -220,7 +220,7 @@ def _sqlite_engine(url: sa.URL, file: SqliteFile) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = "IMMEDIATE"
-        # Bytes that are no UTF-8 must not keep the row beside them from being read.
+        # Bytes that are not UTF-8 must not make the whole row unreadable.
         connection.text_factory = _any_text
         if sqlite3.sqlite_version_info < (3, 42):
             # DBOS asks for `unixepoch('subsec')` by the version of Python, not by that of SQLite.

@@ -1,4 +1,4 @@
-"""DBOS, put right before anybody uses it: it writes no advertisement and reads no pickle."""
+"""DBOS, changed before its first use: it writes no advertisement and reads no pickle."""
 
 import json
 import logging
@@ -20,11 +20,11 @@ JSON = serialization.DBOSPortableJSONSerializer()
 
 
 class PickleRefused(Exception):
-    """Somebody put a pickle into the database."""
+    """A row of the database holds a pickle."""
 
 
 def _refuse_pickle(_: object, serialized_data: Any) -> NoReturn:
-    # A row names its own decoder, so that whoever can write the database could run code in whoever reads it.
+    # A row names its own decoder: a process that may write the database could run code in one that reads it.
     raise PickleRefused("a row of the database holds a pickle, which is never read")
 
 

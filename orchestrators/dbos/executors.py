@@ -1,8 +1,9 @@
-"""Who runs what: every worker process has an id of its own, and the others can tell whether it lives.
+"""The worker processes of a database: each has an id of its own, and the others know whether it lives.
 
 On one machine a worker holds a lock that the kernel takes from it, however it ends. Across machines it raises a
 counter, and it is dead once another worker has seen the counter stand still for the whole of a lease, by a clock that
-stands still while that machine sleeps: no two clocks are compared, and waking up kills nobody.
+stands still while that machine sleeps. So no two clocks are compared, and a machine that wakes up declares no worker
+dead.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ _RECOVERY_LOCK = 0x6D747265
 
 
 def new_executor_id() -> str:
-    """An id that no process had before, and that says to people whose it is."""
+    """An id that no process had before; it names the machine and the process for people."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
@@ -39,7 +40,7 @@ class Executors(Protocol):
         ...
 
     def enter(self, executor: str) -> None:
-        """Be counted among the living, to the end of this process."""
+        """Count as alive from now on, to the end of this process."""
         ...
 
     def beat(self, executor: str) -> None:
@@ -55,7 +56,7 @@ class Executors(Protocol):
         ...
 
     def burying(self, owners: Collection[str]) -> AbstractContextManager[list[str]]:
-        """For the block, the dead among `owners`, in nobody else's hands; none where another process looks already."""
+        """For the block, the dead among `owners`; empty while another process holds the block."""
         ...
 
 
@@ -82,7 +83,7 @@ class LockedExecutors:
         """No heartbeat is needed: the lock is the sign of life."""
 
     def leave(self, executor: str) -> None:
-        """Disappear: whoever has no lock is not alive."""
+        """Remove the file: an executor without a lock is not alive."""
         (self._folder / executor).unlink(missing_ok=True)
         os.close(self._held.pop(executor))
 
@@ -92,7 +93,7 @@ class LockedExecutors:
 
     @contextmanager
     def burying(self, owners: Collection[str]) -> Iterator[list[str]]:
-        """The owners without a lock, and every lock file that nobody holds."""
+        """The owners without a lock; afterwards every lock file that is not held is removed."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(self._folder / ".recovery", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -151,7 +152,7 @@ class LeasedExecutors:
         self.beat(executor)
 
     def beat(self, executor: str) -> None:
-        """Raise the counter; a row that somebody removed comes back."""
+        """Raise the counter; a row that another process removed comes back."""
         # Begun anywhere, so that a row which comes back is never taken for the one that stood still.
         insert = postgresql.insert(executors).values(id=executor, beat=secrets.randbits(40), beat_at=_DATABASE_NOW)
         raised = {"beat": executors.c.beat + 1, "beat_at": _DATABASE_NOW}

@@ -1,4 +1,4 @@
-"""What a failure of the database means to a caller; the words of the driver go to the log alone."""
+"""The problems behind failures of the database. The driver's own messages are only logged."""
 
 import logging
 from pathlib import Path
@@ -10,14 +10,14 @@ from schemas.problem import ProblemError, problem_error
 logger = logging.getLogger(__name__)
 
 OUR_FAULTS = (DataError, IntegrityError, ProgrammingError)
-"""Errors that speak of one statement or row, not of the database."""
+"""Errors of one statement or row, not of the database."""
 _NOT_THERE = ("no such table", "no such column", "has no column named")
 # Postgres: an undefined table, an undefined column, an invalid schema name.
 _NOT_THERE_STATES = {"42P01", "42703", "3F000"}
 
 
 class LedgerUnusable(ProblemError):
-    """What was opened cannot be used any more by this process, whatever it waits for."""
+    """The open database cannot be used any more by this process, however long it waits."""
 
 
 def database_failure(error: Exception) -> Exception:
@@ -57,7 +57,7 @@ def made_by_newer(release: str) -> LedgerUnusable:
 
 
 def incomplete(release: str) -> ProblemError:
-    """The refusal of a ledger that says who made it, and lacks what that release makes."""
+    """The refusal of a ledger that lacks a table or a column of the release that made it."""
     return broken(
         f"The database of runs, made by release {release} of mthds-rpc, lacks a table or a column.",
         "Put a good copy in its place, or move it away.",
@@ -65,7 +65,7 @@ def incomplete(release: str) -> ProblemError:
 
 
 def moved_away(file: Path) -> ProblemError:
-    """The refusal while no file, or not all of one, is where the open one was."""
+    """The refusal while the open file, or a part of it, is not at its path."""
     logger.error("the file of runs was moved or replaced while it was in use: %s", file)
     return unavailable(
         "The file of runs was moved or replaced while it was in use.",
@@ -74,7 +74,7 @@ def moved_away(file: Path) -> ProblemError:
 
 
 def replaced() -> LedgerUnusable:
-    """What ends a worker whose file was replaced."""
+    """The error that ends a worker whose file was replaced."""
     error = unavailable("The file of runs was replaced by another one.", "A worker that starts now uses that one.")
     return LedgerUnusable(error.problem)
 

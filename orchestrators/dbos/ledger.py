@@ -1,4 +1,4 @@
-"""The ledger of durable runs, for whoever reads: any process, any number of them, whoever runs the runs."""
+"""The ledger of durable runs. Any number of processes may read it, whether they run the runs or not."""
 
 import math
 import time
@@ -53,7 +53,7 @@ class DbosLedger:
         return record
 
     async def _waiting_since(self, record: RunRecord) -> str:
-        """Since when a run waits: its beginning, or when its last attempt came to nothing."""
+        """Since when a run waits: its creation, or the end of its last attempt."""
         if record.event_count == 0:
             return record.created_at
         last = await self._database.read(reading.events, record.pipeline_run_id, record.event_count - 1)
@@ -77,7 +77,7 @@ class DbosLedger:
         return await self.outcome(run_id)
 
     async def outcome(self, run_id: str) -> RunResult:
-        """What came of a run that has ended: its result, or its problem raised."""
+        """The result of a run that has ended, or its problem raised."""
         result = await self._database.read(reading.outcome, run_id)
         if result is not None:
             return result
@@ -100,7 +100,7 @@ class DbosLedger:
         return await self.get(run_id)
 
     async def _stopped(self, run_id: str) -> None:
-        """Wait for the worker to stop the run; where none lives, the run is over as it is."""
+        """Wait for the worker to stop the run; end it here if no worker lives."""
         if await self._database.in_thread(self._executors.any_alive):
             with anyio.move_on_after(_CANCEL_S):
                 await self.ended(run_id)

@@ -1,6 +1,6 @@
-"""What every worker looks after now and then, for all: dead workers, overdue runs, strays, old runs.
+"""What every worker does for all from time to time: dead workers, overdue runs, strays, old runs.
 
-A step takes each row by itself, so that one that cannot be used keeps no other from being looked after.
+A step takes each row by itself, so that a row that cannot be used does not stop the others.
 """
 
 import logging
@@ -33,17 +33,17 @@ _RECOVER_S = 2.0
 _OVERDUE_S = 5.0
 _STRAYS_S = 10.0
 _PRUNE_S = 600.0
-# A run is ended by others only so long after its deadline that its own worker must have failed to.
+# How long after its deadline a run is ended by others: its own worker must have failed to by then.
 _LATE_S = 5.0
 _AT_ONCE = 100
-# Rows of which a worker says that it cannot do anything about them, and looks no more at them.
+# How many rows a worker reports as beyond repair, and skips from then on.
 _MOST_LEFT_ALONE = 500
 # The part of `max_age_days` by which the clock may leap before it is doubted.
 _LEAP = 1 / 4
 
 
 class Maintenance:
-    """One worker's share. All of it may be done by several workers at once."""
+    """The maintenance of one worker. Several workers may do all of it at once."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Maintenance:
         self._pruned_at: float | None = None
 
     async def keep(self) -> None:
-        """Look after everything, each in its own interval, until cancelled. Raises `LedgerUnusable`."""
+        """Do every task in its own interval, until cancelled. Raises `LedgerUnusable`."""
         due = dict.fromkeys((self.recover, self.end_overdue, self.collect_strays, self.prune), 0.0)
         every = {self.recover: _RECOVER_S, self.end_overdue: _OVERDUE_S, self.collect_strays: _STRAYS_S}
         while True:
@@ -89,12 +89,12 @@ class Maintenance:
             raise
         except ProblemError as error:
             logger.warning("the database is away: %s", error)
-        except Exception as error:  # noqa: BLE001 - the other steps are done whatever became of this one
+        except Exception as error:  # noqa: BLE001 - one step must not stop the others
             self._complain(f"a step of maintenance failed: {error!r}", error)
 
     async def recover(self) -> None:
-        """Put back in the queue what dead workers had in hand. Raises `LedgerUnusable`."""
-        # A worker that has nothing to do must notice it too.
+        """Put the runs of dead workers back into the queue. Raises `LedgerUnusable`."""
+        # A worker without runs must notice a newer release too.
         await self._database.read(refuse_newer)
         running = await self._database.rows(sa.select(runs).where(runs.c.state == RunState.RUNNING))
         await self._each(running, self._look_at)
@@ -128,10 +128,10 @@ class Maintenance:
             logger.warning("the worker %s is dead; its runs wait for another: %s", executor, ", ".join(lost))
 
     async def end_overdue(self) -> None:
-        """End the runs whose deadline has long passed, whatever became of whoever had them."""
+        """End the runs whose deadline has long passed."""
         now = self._clock.look()
         select = sa.select(runs).where(runs.c.state.in_(transitions.GOING), runs.c.deadline < now - _LATE_S)
-        # What was started after the clock was set forward comes first: the others may have to be left alone for long.
+        # Runs that were started after the clock was set forward come first: the others may have to wait for long.
         select = self._not_left_alone(select).order_by(runs.c.created_at.desc()).limit(_AT_ONCE)
         seen, self._overdue = self._overdue, {}
         await self._each(await self._database.rows(select), partial(self._end_overdue, now=now, seen=seen))
@@ -142,15 +142,15 @@ class Maintenance:
         if run.deadline is None or run.deadline + self._clock.set_forward_since(run.created_at) >= now - _LATE_S:
             return
         if run.state is RunState.RUNNING and run.executor != self._executor and run.deadline < self._clock.began_at:
-            # Whether it is late, or the clock was set forward before this process began, cannot be told. Its worker
-            # can; where that hangs, the run gets its whole time once more, by this process's own clock.
+            # The run may be late, or the clock was set forward before this process began. Only its worker knows; if
+            # that hangs, the run gets its whole time once more, by the clock of this process.
             first = self._overdue[run.run_id, run.attempt] = seen.get((run.run_id, run.attempt), steady())
             if steady() - first < run.limit_s:
                 return
         await self._database.write(transitions.time_out, row.run_id, run.limit_s, now)
 
     async def collect_strays(self) -> None:
-        """Put back what DBOS gave to this worker and it never got; end what DBOS holds for done and never was."""
+        """Put back runs that DBOS gave to this worker and that never came; end runs that only DBOS holds for done."""
         mine = {run_id for run_id in await self._queue.owned([self._executor]) if run_id not in self._in_hand}
         again = mine & self._suspects
         self._suspects = mine - again
@@ -166,7 +166,7 @@ class Maintenance:
         await self._database.write(transitions.end_unclaimed, row.run_id, problem, time.time())
 
     async def prune(self) -> None:
-        """Forget what is too old or too much."""
+        """Forget runs that are too old or too many."""
         keep_s, now = self._settings.keep_s, self._clock.look()
         if keep_s is not None:
             elapsed_s = 0.0 if self._pruned_at is None else steady() - self._pruned_at
@@ -175,7 +175,7 @@ class Maintenance:
         await self._pruner.prune(keep_s, self._settings.keep_runs, now)
 
     async def _each(self, rows: Iterable[Any], work: Callable[[Any], Awaitable[None]]) -> None:
-        """Do something about each row; end a run whose row is damaged, leave alone what even that does not help."""
+        """Do `work` on each row; end a run whose row is damaged, and skip a row from now on if even that fails."""
         for row in rows:
             try:
                 try:
@@ -194,14 +194,14 @@ class Maintenance:
         return select.where(runs.c.run_id.not_in([key(run_id) for run_id in self._left_alone]))
 
     def _complain(self, text: str, error: Exception) -> None:
-        """Say it once, however often it is met."""
+        """Log a text once."""
         if text not in self._complaints and len(self._complaints) < _MOST_LEFT_ALONE:
             self._complaints.add(text)
             logger.error("%s", text, exc_info=error)
 
 
 def _strays(before: float) -> sa.Select[Any]:
-    """Runs that go on in the ledger and are over, or never were, for DBOS."""
+    """Runs that have not ended in the ledger, and that DBOS has ended or does not know."""
     joined = runs.outerjoin(queued, queued.c.workflow_uuid == runs.c.run_id)
     select = sa.select(runs.c.run_id, queued.c.status).select_from(joined).where(runs.c.state.in_(transitions.GOING))
     # On SQLite anything may be in the place of a time; as a number it is an early one.

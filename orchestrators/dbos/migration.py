@@ -70,16 +70,16 @@ def _look(connection: sa.Connection) -> tuple[int, str]:
         # The row is damaged, so every step is done again: each leaves alone what is there.
         return 1, _BEFORE_VERSIONS
     _refuse_newer(row)
-    return row.version, _as_told(row.release)
+    return row.version, _shown(row.release)
 
 
 def _refuse_newer(row: Any) -> None:
     if isinstance(row.needs, int) and row.needs > VERSION:
-        raise failures.made_by_newer(_as_told(row.release))
+        raise failures.made_by_newer(_shown(row.release))
 
 
-def _as_told(release: object) -> str:
-    """A release as it may be told: what another process wrote is no more than a few characters of a version."""
+def _shown(release: object) -> str:
+    """A release as it may be shown: another process may have written anything, and only a version is shown."""
     return release if isinstance(release, str) and re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", release) else "?"
 
 

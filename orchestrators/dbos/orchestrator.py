@@ -38,7 +38,7 @@ def open_orchestrator(context: PluginContext) -> "DbosOrchestrator":
 
 
 class DbosOrchestrator:
-    """Implements `Orchestrator`. A run owns itself: whoever waits may go."""
+    """Implements `Orchestrator`. A run does not depend on its caller, who may stop waiting."""
 
     def __init__(
         self, database: Database, queue: RunQueue, executors: Executors, ledger: DbosLedger, *, keeps_workers: bool
@@ -51,7 +51,7 @@ class DbosOrchestrator:
 
     @property
     def ledger(self) -> DbosLedger:
-        """The runs of this user, or of whoever shares the database."""
+        """The runs of all who share the database."""
         return self._ledger
 
     async def start(self, run: RunRequest) -> StartAck:

@@ -50,16 +50,16 @@ class RunQueue:
         )
 
     async def forget(self, run_ids: Sequence[str]) -> None:
-        """Let nobody take these runs up any more."""
+        """Hand these runs to no worker any more."""
         await self._database.in_thread(self._client.cancel_workflows, list(run_ids))
 
     async def put_back(self, run_ids: Sequence[str]) -> None:
-        """Let the next worker take these runs up again."""
+        """Queue these runs again for the next worker."""
         for some in _slices(run_ids):
             try:
                 await self._database.in_thread(self._client.resume_workflows, some, queue_name=QUEUE)
             except NoSuchWorkflow:
-                # One was deleted meanwhile; DBOS then resumes none of them, and the next look finds the others.
+                # One was deleted meanwhile. DBOS then resumes none of them; maintenance finds the others later.
                 logger.info("a run to be put back is gone")
 
     async def delete(self, run_ids: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What is read of runs. Nothing here changes any, and no row is so odd that the others cannot be read."""
+"""Reads runs, and changes nothing. A damaged row never keeps the others from being read."""
 
 import base64
 import json
@@ -98,7 +98,7 @@ def _events(run_id: str, rows: Any) -> Iterator[RunEvent]:
         try:
             event = RunEvent.model_validate({**stored_json(row.event), "run_id": run_id, "seq": row.seq})
         except (ValueError, TypeError):
-            # Its place is kept, so that the numbers of the others have no gap.
+            # It keeps its number, so that the numbers have no gap.
             text = "what is stored of this event is damaged"
             event = RunEvent(run_id=run_id, seq=row.seq, kind="unreadable", at=at, message=text)
         at = event.at
@@ -106,7 +106,7 @@ def _events(run_id: str, rows: Any) -> Iterator[RunEvent]:
 
 
 def standings(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, Standing]:
-    """How far each of some runs is; a stranger is left out."""
+    """How far each of some runs is; an unknown id is left out."""
     columns = (runs.c.run_id, runs.c.state, runs.c.event_count, runs.c.finished_at)
     select = sa.select(*columns).where(runs.c.run_id.in_(run_ids))
     return {row.run_id: _standing(row) for row in connection.execute(select)}

@@ -20,7 +20,7 @@ _ENDED = [state for state in RunState if state.is_final]
 
 
 class Pruner:
-    """Prunes in small transactions, so that nobody waits long for one."""
+    """Prunes in small transactions, so that other processes do not wait long."""
 
     def __init__(self, database: Database, queue: RunQueue, artifacts: Path) -> None:
         self._database = database
@@ -59,7 +59,7 @@ class Pruner:
             await self._queue.delete(usable)
             deleted = await self._database.write(_delete, ids)
             if deleted == 0:
-                # The next look would find the same ones.
+                # The next query would find the same runs.
                 break
             pruned += deleted
         return pruned

@@ -11,7 +11,7 @@ from orchestrators.dbos.tables import is_clean, writable
 from schemas.runs import RunState
 
 MOST = 10**9
-"""More attempts or events than that no run has: such a number was not written by any worker."""
+"""No run has more attempts or events: a higher number was not written by a worker."""
 # The years 1970 to 9999.
 _LAST_TIME = 253_402_300_799.0
 # What pydantic still turns into JSON is a little deeper.
@@ -28,7 +28,7 @@ class DamagedRow(Exception):
 
 @dataclass(frozen=True)
 class RunRow:
-    """The row of a run. A column that cannot be read has the value of a run of which nothing is known."""
+    """The row of a run. A column that cannot be read has a default value."""
 
     run_id: str
     digest: str
@@ -63,7 +63,7 @@ class RunRow:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended; in a state of a later release, whether it says when."""
+        """Whether it has ended; in a state of a later release, whether it has the time of its end."""
         return self.state.is_final or (not self.state.is_known and self.finished_at is not None)
 
     @property
@@ -73,7 +73,7 @@ class RunRow:
 
 
 def state_of(word: object) -> RunState:
-    """The state that is stored; what is none is a run that failed, as its record says."""
+    """The state that is stored. A value that is not a state counts as failed, as in the run's record."""
     try:
         return _state(word)
     except ValueError:
@@ -81,7 +81,7 @@ def state_of(word: object) -> RunState:
 
 
 def key(value: object) -> Any:
-    """What was read of a row, such as its id, as a query finds it again, whatever bytes SQLite holds there."""
+    """A value that was read, such as an id, in the form that a query finds again. SQLite may hold any bytes."""
     if isinstance(value, str) and not value.isascii():
         raw = value.encode("utf-8", "surrogateescape")
         try:
@@ -98,7 +98,7 @@ def literal(value: object) -> Any:
 
 
 def stored_json(text: object) -> Any:
-    """The JSON that is stored. Raises `ValueError` for what is none, or is nested so deep that it cannot be told."""
+    """The JSON that is stored. Raises `ValueError` for other text, and for JSON that is nested too deep to be sent."""
     if not isinstance(text, str):
         raise ValueError("this is no text")
     try:
@@ -123,7 +123,7 @@ def _refuse(constant: str) -> float:
 
 
 def count(value: object) -> int:
-    """A number of something. Raises `ValueError`."""
+    """A count. Raises `ValueError`."""
     if type(value) is not int or not 0 <= value <= MOST:
         raise ValueError("this is no count")
     return value
@@ -153,7 +153,7 @@ def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
 
 
 def _any_id(value: object) -> str:
-    """An id that no run can have is reported as text; the caller decides by its pattern whether it can be used."""
+    """Any id as text. The caller checks by the pattern of ids whether it can be used."""
     return writable(value if isinstance(value, str) else repr(value))[:200]
 
 

@@ -1,4 +1,4 @@
-"""One run in a worker: its attempts, its events, its end, whatever the database does meanwhile."""
+"""One run in a worker: its attempts, its events and its end, also while the database is away."""
 
 import logging
 import time
@@ -35,7 +35,7 @@ _LOOK_S = 0.05
 
 @dataclass
 class ActiveRun:
-    """A run that this worker has in hand."""
+    """A run that this worker runs."""
 
     claim: Claim
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -46,7 +46,7 @@ class ActiveRun:
 
 
 class Runner:
-    """Runs what a worker is given. It is safe to be given the same run twice: what has ended is left alone."""
+    """Runs what a worker is given. The same run may be given twice: an ended run is not changed."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class Runner:
         self._became_active = anyio.Event()
 
     async def run(self, request: RunRequest) -> bool:
-        """Take a run to its end; false where it was handed back instead."""
+        """Run to the end; false if the run was handed back instead."""
         if request.run_id in self.in_hand:
-            # The queue was told twice; what has the run already sees it to its end.
+            # DBOS handed it out twice; the first call continues.
             await anyio.sleep_forever()
         self.in_hand.add(request.run_id)
         try:
-            # A large method takes its time.
+            # In a thread, since a large method takes long.
             digest = await anyio.to_thread.run_sync(request_digest, request)
             return await self._take_to_its_end(request, digest)
         except DamagedRow as damage:
@@ -110,7 +110,7 @@ class Runner:
                 lost_attempt = claim.attempt
 
     async def hand_back(self, drain_s: float) -> None:
-        """Begin nothing more, let runs go on for `drain_s`, then stop them; return once nothing is in hand."""
+        """Begin nothing more, let runs continue for `drain_s`, then stop them; return once no run is left."""
         self.is_stopping = True
         with anyio.move_on_after(drain_s):
             while self.active:  # noqa: ASYNC110 - it ends within moments, or not at all
@@ -134,7 +134,7 @@ class Runner:
     async def _attempt(self, request: RunRequest, active: ActiveRun, lane: Lane) -> bool:
         """One attempt; false where its engine was lost and another is due. Raises `ClaimLost`, `DamagedRow`."""
         writer = _EventWriter(self, active)
-        # It may have been told to stop while the database wrote that the run has begun.
+        # The worker may have been stopped while the database wrote that the run has begun.
         outcome = None if self.is_stopping else await self._outcome(request, writer, lane)
         if isinstance(outcome, Problem):
             return await self._failed(writer, outcome)
@@ -144,7 +144,7 @@ class Runner:
         return True
 
     async def _outcome(self, request: RunRequest, writer: "_EventWriter", lane: Lane) -> RunResult | Problem | None:
-        """What came of running it; None where its scope was cancelled."""
+        """The result or the problem of one attempt; None if its scope was cancelled."""
         forward_s = self._clock.set_forward_since(request.created_at)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.write)
@@ -153,8 +153,8 @@ class Runner:
                     return await self._pool.execute(_with_time(request, forward_s), writer.take, lane)
             except ProblemError as error:
                 return _in_its_own_time(error.problem, request) if forward_s else error.problem
-            except Exception:  # noqa: BLE001 - whatever it is, the run has to end
-                logger.exception("a run failed in a way that nobody foresaw")
+            except Exception:  # noqa: BLE001 - the run has to end, whatever failed
+                logger.exception("a run failed with an unexpected exception")
                 return run_unexpected(request.run_id)
             finally:
                 tasks.cancel_scope.cancel()
@@ -172,7 +172,7 @@ class Runner:
         return True
 
     async def _stopped(self, writer: "_EventWriter") -> bool:
-        """The scope was cancelled: by somebody who cancelled the run, or because this worker stops or lost it."""
+        """End or hand back a run whose scope was cancelled: the run was cancelled, or this worker stops or lost it."""
         active = writer.active
         if active.lost is not None:
             raise active.lost
@@ -215,14 +215,14 @@ def _with_time(request: RunRequest, more_s: float) -> RunRequest:
 
 
 def _in_its_own_time(problem: Problem, request: RunRequest) -> Problem:
-    """The limit that the run was given, where its deadline was moved with the clock."""
+    """The problem with the run's own limit, where its deadline was moved with the clock."""
     if problem.code != "run.timed_out" or request.deadline is None:
         return problem
     return run_timed_out(request.run_id, request.deadline - request.created_at)
 
 
 class _EventWriter:
-    """The events of one attempt on their way into the database."""
+    """Writes the events of one attempt into the database, in groups."""
 
     def __init__(self, runner: Runner, active: ActiveRun) -> None:
         self.active = active
@@ -240,12 +240,12 @@ class _EventWriter:
         self._came.set()
 
     def pending(self) -> list[RunEvent]:
-        """What is not written yet, once."""
+        """Take the events that are not written yet."""
         events, self._events = self._events, []
         return events
 
     async def write(self) -> None:
-        """Write what comes, until cancelled; a run that is lost is stopped."""
+        """Write events as they come, until cancelled; stop a run that is lost."""
         while True:
             await self._came.wait()
             await anyio.sleep(_GATHER_S)

@@ -1,4 +1,4 @@
-"""`rpc_dbos.toml`, checked. Import-light: a server looks at it before it knows whether the mode is ever used."""
+"""`rpc_dbos.toml`, checked. Import-light: a server checks it before it knows whether the mode is ever used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,15 +11,15 @@ from anyio.abc import Process
 
 from orchestrators.durable.backoff import Backoff
 
-# A worker that lived that long was well: the next pause is the first one again.
+# After a worker that lived so long, the next pause is the first one again.
 _WELL_S = 60.0
-# What a worker that was told to stop may take beyond its drain.
+# How long a worker may take to stop, beyond its drain.
 _END_S = 5.0
 _CONFIGURATION_FAULT = 78
 
 
 class WorkerSupervisor:
-    """Keeps `count` workers alive while `run` goes on."""
+    """Keeps `count` workers alive while `run` is running."""
 
     def __init__(self, command: Sequence[str], count: int, drain_s: float, logger: logging.Logger) -> None:
         self._command = command
@@ -28,7 +28,7 @@ class WorkerSupervisor:
         self._logger = logger
 
     async def run(self) -> None:
-        """Run until cancelled; then every worker is told to stop and waited for."""
+        """Run until cancelled; then stop every worker and wait for it."""
         async with anyio.create_task_group() as tasks:
             for _ in range(self._count):
                 tasks.start_soon(self._supervise)
@@ -52,7 +52,7 @@ class WorkerSupervisor:
 
     async def _run_one(self) -> int:
         # stdout belongs to the protocol; a session of its own keeps a terminal's Ctrl-C to the server.
-        # Cancelled in its middle, it would leave a child that nobody waits for.
+        # If it were cancelled halfway, a child would stay without a parent that waits for it.
         with anyio.CancelScope(shield=True):
             process = await anyio.open_process(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=None, start_new_session=True

@@ -14,7 +14,7 @@ def is_clean(text: object) -> bool:
 
 
 SCHEMA = "mthds_rpc"
-"""The Postgres schema; SQLite has none, so there the tables' names say whose they are."""
+"""The Postgres schema; SQLite has none, so the names of the tables say that they are the ledger's."""
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -26,7 +26,7 @@ runs = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("method", sa.Text),
     sa.Column("pipe", sa.Text),
-    # Times are seconds since the epoch, by the clock of whoever wrote them.
+    # Times are seconds since the epoch, by the clock of the process that wrote them.
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("deadline", sa.Double),
     sa.Column("started_at", sa.Double),
@@ -63,7 +63,7 @@ executors = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("beat", sa.BigInteger, nullable=False),
-    # By the database's clock; told to people, never used to declare a worker dead.
+    # By the database's clock; for people, never used to declare a worker dead.
     sa.Column("beat_at", sa.Double, nullable=False),
 )
 

@@ -1,10 +1,9 @@
 """Every step in the life of a run, each one a change of its row and its events in one transaction.
 
-A worker's steps hold only while the run is still in its hands: `Claim` says which attempt of which executor it is, and
-a step of another one raises `ClaimLost`. So a run ends once, whoever believes to have it.
+A worker's steps count only while the worker still has the run: `Claim` names the attempt and the executor, and a step
+with another claim raises `ClaimLost`. So a run ends once, even if two workers believe that they have it.
 
-Any step raises `DamagedRow` where what is stored of the run cannot be used, and leaves nothing; `end_damaged` is what
-to do then.
+Any step raises `DamagedRow` and changes nothing if the stored run cannot be used; call `end_damaged` then.
 """
 
 import json
@@ -31,7 +30,7 @@ MOST_HAND_BACKS = 50
 
 
 class ClaimLost(Exception):
-    """The run is not this worker's any more: it ended, or another worker has it."""
+    """The worker does not have the run any more: it ended, or another worker has it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def begin(
     now: float,
     set_forward_s: float = 0.0,
 ) -> Claim | None:
-    """Begin the next attempt; None where there is nothing to do, because the run has ended or ends here.
+    """Begin the next attempt; None if the run has ended or ends here.
 
     `digest` is that of the request which is about to run. `set_forward_s` is by how much the clock was set forward
     since the run was started, as far as is known: it costs the run no time.
@@ -115,9 +114,9 @@ def _begin(connection: sa.Connection, run: RunRow, executor: str, now: float) ->
 
 
 def append_events(connection: sa.Connection, claim: Claim, written: int, events: Sequence[RunEvent]) -> None:
-    """Keep what happened in an attempt, after `written` events. Raises `ClaimLost`.
+    """Add the events of an attempt after the first `written` ones. Raises `ClaimLost`.
 
-    Doing it again does nothing, for a commit whose answer was lost.
+    A second call with the same events does nothing: the answer to a commit may be lost.
     """
     if connection.scalar(sa.select(runs.c.event_count).where(*_held(claim))) != written + len(events):
         _change(connection, claim.run_id, {}, events, claim, written)
@@ -133,19 +132,19 @@ def end(
     result: dict[str, Any] | None,
     now: float,
 ) -> None:
-    """End a run with its last events, after `written` ones, and what came of it. Raises `ClaimLost`."""
+    """End a run with its last events, after `written` ones, and its result or problem. Raises `ClaimLost`."""
     state = run_events.final_state(problem)
     ended = run_events.ended(claim.run_id, now, state, problem, attempt=claim.attempt, **pipes._asdict())
     _change(connection, claim.run_id, _end_values(problem, now), [*events, ended], claim, written)
     if result is not None:
         insert = _insert(connection, results).values(run_id=claim.run_id, result=json.dumps(result))
-        # No other result can be this run's, whatever left one there.
+        # A result that is there already cannot be this run's.
         replace = insert.on_conflict_do_update(index_elements=["run_id"], set_={"result": insert.excluded.result})
         connection.execute(replace)
 
 
 def end_unclaimed(connection: sa.Connection, run_id: str, problem: Problem, now: float) -> bool:
-    """End a run whoever has it; false where it has ended."""
+    """End a run whichever worker has it; false if it has ended."""
     row = connection.execute(_one(run_id).with_for_update()).one_or_none()
     if row is None:
         return False
@@ -158,7 +157,7 @@ def end_unclaimed(connection: sa.Connection, run_id: str, problem: Problem, now:
 
 
 def end_damaged(connection: sa.Connection, run_id: str, what: str, now: float) -> bool:
-    """End a run whose row or events cannot be used, so that they can; false where there is nothing to end."""
+    """End a run whose row or events cannot be used, and repair the row; false if there is nothing to end."""
     row = connection.execute(_one(run_id).with_for_update()).one_or_none()
     if row is None:
         return False
@@ -181,7 +180,7 @@ _KEPT_OF_DAMAGED = ("digest", "method", "pipe", "created_at", "deadline", "start
 
 
 def time_out(connection: sa.Connection, run_id: str, limit_s: float, now: float) -> bool:
-    """End a run that is past its deadline, whoever has it."""
+    """End a run that is past its deadline, whichever worker has it."""
     return end_unclaimed(connection, run_id, run_timed_out(run_id, limit_s), now)
 
 
@@ -189,14 +188,14 @@ def times_of(connection: sa.Connection, run_id: str) -> tuple[float, float] | No
     """When a run was asked for and its deadline; None where it has no deadline, or has ended."""
     select = sa.select(runs.c.created_at, runs.c.deadline).where(runs.c.run_id == run_id, runs.c.state.in_(GOING))
     row = connection.execute(select).one_or_none()
-    # SQLite stores values of any type, whatever the type of the column.
+    # SQLite stores values of any type in any column.
     if row is None or not all(isinstance(value, int | float) for value in row):
         return None
     return row.created_at, row.deadline
 
 
 def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
-    """Let another worker have a run, as if this attempt had not been. Raises `ClaimLost`."""
+    """Requeue a run for another worker, as if this attempt had not been. Raises `ClaimLost`."""
     values = {
         "state": RunState.QUEUED,
         "executor": None,
@@ -208,14 +207,14 @@ def hand_back(connection: sa.Connection, claim: Claim, now: float) -> None:
 
 
 def lose_engine(connection: sa.Connection, claim: Claim, written: int, events: Sequence[RunEvent], now: float) -> None:
-    """Let a run wait for its next attempt, its engine being gone. Raises `ClaimLost`."""
+    """Requeue a run whose engine was lost. Raises `ClaimLost`."""
     values = {"state": RunState.QUEUED, "executor": None}
     event = run_events.requeued(claim.run_id, now, claim.attempt, run_events.ENGINE_LOST)
     _change(connection, claim.run_id, values, [*events, event], claim, written)
 
 
 def take_away(connection: sa.Connection, run_id: str, executor: str, now: float) -> bool:
-    """Requeue a run of an executor that is dead; false where it has not got it."""
+    """Requeue a run of a dead executor; false if the run is not that executor's."""
     row = connection.execute(_one(run_id).with_for_update()).one_or_none()
     if row is None:
         return False
@@ -228,7 +227,7 @@ def take_away(connection: sa.Connection, run_id: str, executor: str, now: float)
 
 
 def ask_to_cancel(connection: sa.Connection, run_id: str, now: float) -> RunState | None:
-    """Cancel a queued run at once, and ask the worker of a running one to; the state now, None for a stranger."""
+    """Cancel a queued run at once, or ask its worker to stop a running one. The state now; None for an unknown id."""
     row = connection.execute(_one(run_id).with_for_update()).one_or_none()
     if row is None:
         return None

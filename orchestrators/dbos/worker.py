@@ -59,7 +59,7 @@ class DbosWorker:
     def __init__(self, context: PluginContext) -> None:
         """Blocks. Raises `ProblemError` where the database cannot be used."""
         self._context = context
-        # What is in hand here belongs to the file that was opened.
+        # This worker's runs belong to the file that was opened.
         self._settings, self._database = open_database(context, follows=False)
         self._executor = new_executor_id()
         self._executors: Executors = executors_of(self._database, self._settings.lease_s)
@@ -70,7 +70,7 @@ class DbosWorker:
         )
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
-        """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back.
+        """Run what is queued until `stop` is set; then let runs continue for `drain_s`, and hand the rest back.
 
         Raises `LedgerUnusable` once this process can do nothing more with the database.
         """
@@ -85,7 +85,7 @@ class DbosWorker:
             self._runner.in_hand,
             self._clock,
         )
-        async with self._counted_among_the_living(), anyio.create_task_group() as tasks:
+        async with self._registered(), anyio.create_task_group() as tasks:
             await self._launch()
             tasks.start_soon(self._look_at_active_runs)
             tasks.start_soon(maintenance.keep)
@@ -96,7 +96,7 @@ class DbosWorker:
             tasks.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def _counted_among_the_living(self) -> AsyncIterator[None]:
+    async def _registered(self) -> AsyncIterator[None]:
         await self._database.in_thread(self._executors.enter, self._executor)
         try:
             async with anyio.create_task_group() as tasks:
@@ -166,7 +166,7 @@ class DbosWorker:
             await self._end(run_id, run_damaged(run_id, "its request is another run's"))
             return
         if not await self._has_ended(request):
-            # To return would tell DBOS that the run is done.
+            # If this returned, DBOS would take the run for done.
             await anyio.sleep_forever()
 
     async def _has_ended(self, request: RunRequest) -> bool:
@@ -185,17 +185,17 @@ class DbosWorker:
             await self._runner.surely(transitions.end_damaged, run_id, damage.what, time.time())
 
     async def _look_at_active_runs(self) -> None:
-        """Stop the runs that somebody cancelled or that are not this worker's any more."""
+        """Stop the runs that were cancelled, and those that another worker has now."""
         while True:
             await self._runner.wait_until_active()
             await anyio.sleep(_LOOK_S)
             try:
                 await self._look_once()
             except ProblemError:
-                # Told by those who have to write.
+                # Every write logs the same failure.
                 continue
             except Exception:
-                logger.exception("the runs in hand cannot be looked at")
+                logger.exception("the state of this worker's runs cannot be read")
                 await anyio.sleep(_PAUSE_S)
 
     async def _look_once(self) -> None:

@@ -1,6 +1,6 @@
 """The runs of one server, in memory: the newest few hundred, gone with the server.
 
-What they gave and told is kept as far as a number of bytes allows; a run's record outlives it.
+Their results, events and problems may take a limited number of bytes; a run's record outlives them.
 """
 
 import time
@@ -71,14 +71,14 @@ class Entry:
         self.wake()
 
     def forget_events(self, keep: int) -> None:
-        """Keep the newest `keep` events; who watches sees the gap in their numbers."""
+        """Keep the newest `keep` events; a watcher sees the gap in their numbers."""
         gone = self.events[:-keep]
         self.size -= sum(map(_size, gone))
         self.forgotten += len(gone)
         del self.events[: len(gone)]
 
     def shrink(self) -> None:
-        """Keep no more of an ended run than how it ended."""
+        """Keep only how an ended run ended."""
         self.result = None
         self.forget_events(1)
         if self.record.problem is not None and self.record.problem.errors:
@@ -103,7 +103,7 @@ class Entry:
 
 
 class MemoryLedger:
-    """Implements `RunLedger`. Pipe events are kept for a run that somebody listened to from its start."""
+    """Implements `RunLedger`. Pipe events are kept for a run that had a listener from its start."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[str, Entry] = OrderedDict()

@@ -1,8 +1,7 @@
-"""What machines share beside an orchestrator: large requests and results, and the files that runs make.
+"""The storage that machines share beside an orchestrator: large requests and results, and the files of runs.
 
-A folder, or any URL that fsspec knows. Everything of a run is below its id; what is content is named by its SHA-256 and
-checked when it is read, so that what comes out is what went in. Files are below their run's execution: another run may
-have the id later.
+A folder, or any URL that fsspec knows. Everything of a run is below its id. Content is named by its SHA-256, which is
+checked when it is read. Files are below their run's execution, since a later run may have the same id.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ class ArtifactStore:
             make_private(Path(self._root))
 
     def put(self, run_id: str, content: bytes) -> str:
-        """Keep content; its digest, which `get` wants."""
+        """Keep content. Returns its digest, for `get`."""
         digest = hashlib.sha256(content).hexdigest()
         try:
             self._write(self._path(run_id, f"{digest}.json"), content)
@@ -39,7 +38,7 @@ class ArtifactStore:
         return digest
 
     def get(self, run_id: str, digest: str) -> bytes:
-        """What `put` kept. Raises where it is gone, or is not what it was."""
+        """What `put` kept. Raises if it is gone or has changed."""
         try:
             content: bytes = self._files.cat_file(self._path(run_id, f"{digest}.json"))
         except FileNotFoundError as error:
@@ -51,7 +50,7 @@ class ArtifactStore:
         return content
 
     def put_files(self, run_id: str, execution: str, folder: Path) -> int:
-        """Keep every file below a folder; how many they were."""
+        """Keep every file below a folder. Returns how many they were."""
         found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
         try:
             for path in found:
@@ -62,7 +61,7 @@ class ArtifactStore:
         return len(found)
 
     def get_files(self, run_id: str, execution: str, folder: Path) -> None:
-        """Have every kept file of a run below a folder; those that are there stay."""
+        """Write every kept file of a run below a folder; files that are there stay."""
         root = self._path(run_id, _FILES, execution)
         try:
             for name in self._files.find(root):

@@ -1,7 +1,7 @@
-"""Which engine the attempts of a run get, in a worker whose runs survive their engines.
+"""Which engine each attempt of a run gets, in the modes that repeat lost runs.
 
-Why an engine ended is not known. The last attempt has an engine of its own, so that a method which
-ends engines cannot have its neighbours given up; few such engines are kept at once.
+A method may be the reason why its engine ended. So the last attempt has an engine of its own, and cannot end the runs
+beside it; few such engines exist at once.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ class AttemptIsolation:
 
     @asynccontextmanager
     async def engine(self, run_id: str, lost_attempt: int) -> AsyncIterator[Lane]:
-        """Where the attempt after `lost_attempt` runs; 0 for the first."""
+        """The lane of the attempt after `lost_attempt`, which is 0 for the first attempt."""
         if lost_attempt == 0 or lost_attempt + 1 < self._max_attempts:
             yield SHARED
             return

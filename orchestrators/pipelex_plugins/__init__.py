@@ -1,5 +1,5 @@
-"""Makes orchestrator plugins written for Pipelex serve here, unmodified. They run in engines; nothing of theirs is
-imported in this process."""
+"""Runs orchestrator plugins written for Pipelex, unmodified. They run in engines; this process imports none of their
+code."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class PipelexPluginsPlugin:
-    """Serves whatever tokens the installed Pipelex plugins serve and no plugin of ours does."""
+    """Serves the tokens of the installed Pipelex plugins that no plugin of mthds-rpc serves."""
 
     name = "pipelex"
     targets_api = PLUGIN_API_VERSION

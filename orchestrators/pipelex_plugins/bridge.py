@@ -24,7 +24,7 @@ class BridgedOrchestrator:
         """Run to the end in the plugin's orchestrator; a request whose very run is known gets that run's outcome."""
         waited = self._ledger.waited
         if self._ledger.started(run) is not None:
-            # Raises: nobody here knows how a started run ends.
+            # Raises: the end of a started run is not known here.
             return await self._ledger.result(run.run_id, 0)
         if waited.same_run(run):
             return await waited.result(run.run_id, float("inf"))

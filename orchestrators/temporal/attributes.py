@@ -53,7 +53,7 @@ class Attributes:
         try:
             return await self._connection.unmapped(listed)
         except RPCError:
-            # Not everybody who may start runs may ask this; the memo does then.
+            # A process that may start runs may lack the right to ask this. The memo is enough then.
             return False
 
 

@@ -18,9 +18,9 @@ from orchestrators.temporal.connection import Connection
 
 logger = logging.getLogger(__name__)
 
-# How long the server may be away before those who wait are told.
+# How long the server may be away before waiters are woken.
 PATIENCE_S = 120.0
-# Temporal answers a long poll within a minute, be it with nothing.
+# Temporal answers a long poll within a minute, possibly with nothing.
 _POLL_S = 70.0
 _PAUSE_S = 0.5
 
@@ -42,7 +42,7 @@ class CompletionWaits:
 
     @contextmanager
     def of(self, run_id: str) -> Iterator[anyio.Event]:
-        """An event that is set once there is reason to look whether the run has ended."""
+        """An event that is set once the run may have ended."""
         awaited = self._awaited.get(run_id)
         if awaited is None:
             awaited = self._awaited[run_id] = _Awaited()
@@ -69,7 +69,7 @@ class CompletionWaits:
         while time.monotonic() - last_good < PATIENCE_S:
             try:
                 token = await asyncio.wait_for(self._poll(run_id, token), _POLL_S)
-            except Exception as error:  # whatever it is, those who wait for other runs wait on
+            except Exception as error:  # the waits for other runs continue
                 if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
                     return
                 if not isinstance(error, RPCError | RuntimeError | TimeoutError):

@@ -1,4 +1,4 @@
-"""The way to the Temporal server: what to connect to, and calls that end in time whatever the server does."""
+"""The connection to the Temporal server: where it is, and calls that end in time whatever the server does."""
 
 import asyncio
 import os
@@ -64,8 +64,8 @@ class Connection:
     async def call(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """What one call of Temporal answers. Raises `ProblemError` for every failure of the call.
 
-        The server is said to be unreachable where it has not answered for `call_timeout_s`, nor then says that it is
-        only slow; temporalio itself goes on trying for much longer.
+        The server counts as unreachable if it has not answered for `call_timeout_s` and does not answer a short
+        question then; temporalio itself would try for much longer.
         """
         try:
             return await self.unmapped(work)
@@ -73,7 +73,7 @@ class Connection:
             raise ProblemError(problem_of(error)) from error
 
     async def unmapped(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """Like `call`, for whoever can tell what an `RPCError` means; raises `ProblemError` where none is reached."""
+        """Like `call`, but raises `RPCError` as it is. Raises `ProblemError` if the server cannot be reached."""
         try:
             return await self._in_time(work)
         except TimeoutError:
@@ -93,7 +93,7 @@ class Connection:
 
     async def wait_until_up(self) -> None:
         """Return once the server answers."""
-        while not await self.is_up():  # noqa: ASYNC110 - nothing tells when
+        while not await self.is_up():  # noqa: ASYNC110 - the server sends no signal
             await anyio.sleep(_PAUSE_S)
 
     async def _ask(self) -> bool:
@@ -124,7 +124,7 @@ class Connection:
         except RPCError as error:
             if error.status not in TORN:
                 raise
-        # A server that dies tears what is in its hands; whatever we ask may be asked twice.
+        # A server that dies breaks the calls it has; every call may be made twice.
         return await work(client)
 
     async def client(self) -> Client:
@@ -168,7 +168,7 @@ def connect_options(settings: TemporalSettings, environment: Mapping[str, str]) 
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    """What temporalio would say at the first call alone."""
+    """Check what temporalio checks only at the first call."""
     if not re.fullmatch(ADDRESS, options["target_host"]):
         raise ValueError(f"{options['target_host']!r} is no host:port")
     tls = options.get("tls")

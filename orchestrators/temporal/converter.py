@@ -1,4 +1,4 @@
-"""Payloads as our workers and servers read them: what cannot be read is nothing, and ends nothing.
+"""Reads payloads: one that cannot be read becomes None, and ends nothing.
 
 temporalio fails the workflow task or the activity over such a payload, and Temporal then tries it again without end.
 """
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class TolerantPayloadConverter(DefaultPayloadConverter):
-    """temporalio's own, but that None stands for what it cannot read: workflows and activities check what they get."""
+    """temporalio's converter, with None for what it cannot read: workflows and activities check what they get."""
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Never raises."""
@@ -26,10 +26,10 @@ class TolerantPayloadConverter(DefaultPayloadConverter):
     def _value(self, payload: Payload, hint: Any) -> Any:
         try:
             return super().from_payloads([payload], None if hint is None else [hint])[0]
-        except Exception:  # noqa: BLE001 - each converter raises what it likes for bytes that a stranger wrote
+        except Exception:  # noqa: BLE001 - converters raise anything for foreign bytes
             logger.warning("a payload with the encoding %r cannot be read", payload.metadata.get("encoding"))
             return None
 
 
 DATA_CONVERTER = replace(DataConverter.default, payload_converter_class=TolerantPayloadConverter)
-"""What every connection of ours converts with."""
+"""The converter of every connection."""

@@ -1,5 +1,5 @@
-"""What has happened in a run, as a worker's heartbeats carry it: figures that people read in Temporal's own UI, and
-every event, in text that is compressed as it grows.
+"""The event log of a run, as a worker's heartbeats carry it: figures that people read in Temporal's own UI, and every
+event, in text that is compressed as it grows.
 """
 
 import base64
@@ -16,10 +16,10 @@ from schemas.runs import RunEvent
 
 # Some ten thousand events; beside them a payload of Temporal's holds a request or a result.
 _MOST_BYTES = 375_000
-# An event longer than that is told without its texts.
+# A longer event is kept without its texts.
 _MOST_OF_ONE = 50_000
 _MOST_OF_MESSAGE = 500
-# How much a reader unpacks at most, since anyone may have written it. More events than these do not fit.
+# How much a reader unpacks at most, since another program may have written it. More events do not fit.
 _MOST_UNPACKED = 20_000_000
 _MOST_EVENTS = 30_000
 # An event with more brackets may be nested too deeply to be sent. To find that out takes long, as do events that cannot
@@ -32,7 +32,7 @@ class EventLog:
     """The events of a run so far, those of earlier attempts among them."""
 
     def __init__(self, before: Any = None) -> None:
-        """`before` is the log that an earlier attempt left, or whatever lay in its place."""
+        """`before` is the log that an earlier attempt left; unchecked."""
         figures = Figures.model_validate(figures_of(before))
         self.attempt: int = figures.attempt
         self.started_at: float | None = figures.started_at
@@ -46,7 +46,7 @@ class EventLog:
             self._pack(line + b"\n")
 
     def append(self, event: RunEvent) -> None:
-        """Take the next event. One that does not fit any more is left out, and its number with it."""
+        """Add the next event. If it does not fit any more, it is left out and its number is not used."""
         line = _line(event)
         if len(line) > _MOST_OF_ONE:
             line = _line(event.model_copy(update={"message": None, "problem": None}))
@@ -76,7 +76,7 @@ class EventLog:
 def events_of(log: Any, run_id: str, after: int = 0) -> list[RunEvent]:
     """The events of a log with a number above `after`; none where it is not a valid log.
 
-    What cannot be read is left out, and its number with it.
+    An event that cannot be read is left out; its number is not used again.
     """
     events: list[RunEvent] = []
     odd = 0

@@ -25,7 +25,7 @@ class Closing:
     """The end of a history."""
 
     result: Any
-    """The payload of a completed run; None where there is none, or none that can be read."""
+    """The payload of a completed run; None if it is missing or cannot be read."""
     failure: Failure | None
     reason: str
     """Why it was terminated."""
@@ -73,7 +73,7 @@ def _closing(events: list[HistoryEvent]) -> Closing:
 
 
 def value_of(payloads: Payloads) -> Any:
-    """The first of some payloads as a JSON value; None where there is none, or no JSON."""
+    """The first payload as a JSON value; None if it is missing or is not JSON."""
     try:
         return json.loads(payloads.payloads[0].data) if payloads.payloads else None
     except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How long a worker may take to stop a run before it is terminated over its head.
+# How long a worker may take to stop a run before Temporal terminates it.
 _CANCEL_S = 10.0
 _FIRST_POLL_S = 0.05
 _LONGEST_POLL_S = 0.5
@@ -128,7 +128,7 @@ class TemporalLedger:
                     yield event
                 pause_s = _FIRST_POLL_S if events else min(pause_s * _SLOWER, _LONGEST_POLL_S)
                 with anyio.move_on_after(pause_s):
-                    # Set though the run goes on: the server was away for too long.
+                    # It is set before the run ends if the server was away for too long.
                     await (anyio.sleep_forever() if ended.is_set() else ended.wait())
                 is_late = anyio.current_time() >= late_at
                 snapshot = await (self._end_late(snapshot) if is_late else self._patient_snapshot(run_id))
@@ -144,21 +144,21 @@ class TemporalLedger:
                 await ended.wait()
             snapshot = await (self._end_late(snapshot) if waiting.cancelled_caught else self._patient_snapshot(run_id))
             if not snapshot.state.is_final:
-                # Temporal said first that it is over, then that it is not: a foreign workflow, or the server was away.
+                # Temporal first said that the run has ended, then that it has not: a foreign workflow, or an outage.
                 await anyio.sleep(pause_s)
                 pause_s = min(pause_s * _SLOWER, _LONGEST_POLL_S)
         self._listing.expect(run_id, is_open=False)
         return snapshot
 
     async def _end_late(self, snapshot: RunSnapshot) -> RunSnapshot:
-        """End a run that no other process ended in time; how it stands then. Its worker stops it once it hears."""
+        """End a run that no other process ended in time; its snapshot then. Its worker stops when it notices."""
         snapshot = await self._patient_snapshot(snapshot.run_id)
         if snapshot.state.is_final:
             return snapshot
         try:
             await self._patiently(lambda: self._while_it_runs(snapshot, LATE_FOR_CALLER))
         except ProblemError as error:
-            # Not everybody may; Temporal itself ends the run a little later.
+            # A process may lack the right to; Temporal itself ends the run a little later.
             logger.warning("the run %s is late and cannot be ended from here: %s", snapshot.run_id, error)
         return await self._patient_snapshot(snapshot.run_id)
 
@@ -167,7 +167,7 @@ class TemporalLedger:
         self._listing.expect(run_id, is_open=True)
 
     async def _event_log(self, snapshot: RunSnapshot, seen: int) -> Sequence[RunEvent]:
-        """Every event of an ended run that is left; `seen` says how many there have been at least."""
+        """Every event that is kept of an ended run; `seen` says how many there have been at least."""
         end = await reading.closing_of(self._connection, snapshot)
         events = events_of(end.outcome.get("story"), snapshot.run_id)
         problem = await reading.problem_of_end(self._connection, snapshot, end)
@@ -178,7 +178,7 @@ class TemporalLedger:
         return await self._patiently(lambda: reading.take_snapshot(self._connection, run_id))
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What some reading answers, though the server be away for a while: for those who wait anyway."""
+        """Read, and try again for a while if the server is away: the caller waits anyway."""
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -189,7 +189,7 @@ class TemporalLedger:
             await anyio.sleep(_AGAIN_S)
 
     async def _while_it_runs(self, snapshot: RunSnapshot, reason: str | None) -> None:
-        """Have Temporal terminate a run for a reason, or ask its worker to cancel it; it may have ended meanwhile.
+        """Have Temporal terminate a run for a reason, or without one cancel it. It may have ended meanwhile.
 
         Temporal forgets the heartbeats of what is terminated, so the event log is given as the details.
         """

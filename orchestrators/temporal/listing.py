@@ -70,7 +70,7 @@ class _Place:
 
     @classmethod
     def of(cls, cursor: str | None) -> "_Place | None":
-        """A cursor that is none of ours begins at the newest run."""
+        """The place of a cursor. An unknown cursor begins at the newest run."""
         taken_at, _, run_id = (cursor or "").partition(":")
         is_place = taken_at.isascii() and taken_at.isdecimal() and len(taken_at) <= _DIGITS and run_id
         return cls(int(taken_at), run_id) if is_place else None
@@ -177,7 +177,7 @@ class Listing:
         return [record for record in records if record is not None]
 
     async def _record(self, snapshot: RunSnapshot) -> RunRecord | None:
-        """The record of a run; None where it was deleted meanwhile."""
+        """The record of a run; None if it was deleted meanwhile."""
         try:
             end = await reading.closing_of(self._connection, snapshot) if snapshot.is_terminated else None
             snapshot = snapshot if end is None else reading.with_outcome(snapshot, end)

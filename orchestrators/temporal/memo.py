@@ -1,7 +1,6 @@
-"""What Temporal keeps of a run beside its history, and answers with every look at it. The members are on the wire.
+"""The memo of a run, which Temporal sends with every description of it. Its members are on the wire.
 
-Anyone who may start workflows can write anything here, and so can a newer release. What cannot be read is left out,
-member by member.
+A foreign program or a newer release may have written anything here. Members that cannot be read are left out.
 """
 
 import json
@@ -66,7 +65,7 @@ class Ended(Figures):
 
 
 def members(memo: Memo) -> Mapping[str, Any]:
-    """The memo's members as JSON values; what is none of ours may be anything."""
+    """The memo's members as JSON values, unchecked."""
     found: dict[str, Any] = {}
     for name, payload in memo.fields.items():
         if payload.metadata.get("encoding") == b"json/plain":
@@ -112,9 +111,9 @@ def can_be_sent(value: Open) -> bool:
 
 
 def _readable(model: type[M], value: Any, **instead: Any) -> M:
-    """A model of those members that can be read; `instead` has values for members that it cannot be without.
+    """A model of the members that can be read; `instead` has defaults for the required ones.
 
-    Raises `ValidationError` where one of those is missing nonetheless.
+    Raises `ValidationError` if a required member is missing nonetheless.
     """
     known = value if isinstance(value, dict) else {}
     try:

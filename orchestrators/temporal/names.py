@@ -1,4 +1,4 @@
-"""What Temporal calls ours. A name here is on the wire and in histories: it never changes its meaning."""
+"""Names in Temporal. They are on the wire and in histories, so none ever changes its meaning."""
 
 RUN = "mthds.run"
 """The workflow of a run, and its activity."""
@@ -21,11 +21,11 @@ RUNS = "runs"
 """How the identity of a worker that takes runs up ends."""
 
 HANDED_BACK = "HANDED_BACK"
-"""How an attempt ends that another worker shall do instead; no state of a run."""
+"""The state of an attempt that another worker shall repeat; not a state of a run."""
 CANCELLED_BY_CALLER = "mthds-rpc: cancelled by a caller"
 """The reason given where a run is terminated since no worker is there to cancel it."""
 LATE_FOR_CALLER = "mthds-rpc: not ended in time"
 """The reason given where a run is terminated since its deadline has passed and no worker ended it."""
 
 LATE_S = 5.0
-"""Temporal ends a run so long after its deadline that whoever had it must have failed to."""
+"""Seconds after its deadline until Temporal ends a run: its worker must have failed to by then."""

@@ -32,7 +32,7 @@ _TASK_TIMEOUT = timedelta(seconds=2)
 
 
 class TemporalOrchestrator:
-    """Implements `RemoteOrchestrator`. A run owns itself: whoever waits may go."""
+    """Implements `RemoteOrchestrator`. A run does not depend on its caller, who may stop waiting."""
 
     def __init__(
         self, connection: Connection, payloads: PayloadStore, attributes: Attributes, ledger: TemporalLedger
@@ -100,7 +100,7 @@ class TemporalOrchestrator:
         }
 
     async def _start(self, run_id: str, asked: Asked, order: dict[str, Any]) -> tuple[RunState, float]:
-        """The state of the run that bears the id now, and when it was asked for."""
+        """The state of the run that has the id now, and when it was requested."""
         search_attributes = await self._attributes.of(asked)
 
         async def start(client: Client) -> None:
@@ -131,7 +131,7 @@ class TemporalOrchestrator:
             snapshot = await reading.take_snapshot(self._connection, run_id)
         except ProblemError as error:
             if error.problem.code == "run.not_found":
-                # A workflow of somebody else's bears the name.
+                # A foreign workflow has the id.
                 raise run_id_taken(run_id) from error
             raise
         if snapshot.asked.digest != asked.digest:
@@ -139,7 +139,7 @@ class TemporalOrchestrator:
         return snapshot.state, snapshot.asked.created_at
 
     async def _any_worker(self) -> bool | None:
-        """Whether any is there; the acknowledgement does not hang on it."""
+        """Whether a worker is there; None if that cannot be known: the run is safe anyway."""
         try:
             return await any_worker(self._connection)
         except ProblemError:

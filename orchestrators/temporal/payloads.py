@@ -1,4 +1,4 @@
-"""Requests and results on their way through Temporal: as they are, or by a claim check where they are large.
+"""Requests and results as payloads in Temporal: inline, or by a claim check if they are large.
 
 A payload is `{inline: value, bytes}`, or `{sha256, bytes}` of what the artifact store keeps under the run's id.
 """
@@ -49,7 +49,7 @@ class PayloadStore:
         return {"sha256": digest, "bytes": len(content)}
 
     async def unpack(self, run_id: str, payload: Any) -> Json:
-        """What a payload holds. Raises `ProblemError` where it is no payload, or the store does not have it."""
+        """The value of a payload. Raises `ProblemError` if it is not a payload, or the store does not have it."""
         members = payload if isinstance(payload, dict) else {}
         value = members["inline"] if "inline" in members else await self._fetched(run_id, members.get("sha256"))
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What Temporal's errors mean to a caller: each one problem code (docs/errors.md has the table)."""
+"""The problem of each of Temporal's errors (docs/errors.md has the table)."""
 
 from collections.abc import Mapping
 
@@ -33,9 +33,9 @@ TORN = (
     RPCStatusCode.ABORTED,
     RPCStatusCode.DATA_LOSS,
 )
-"""What a call ends with that was in the hands of a server when that went away."""
+"""How a call ends whose server dies."""
 AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, *TORN)
-"""What a call ends with that no server answered."""
+"""How a call ends that no server answered."""
 _REFUSALS = {
     "code: Unauthenticated": RPCStatusCode.UNAUTHENTICATED,
     "code: PermissionDenied": RPCStatusCode.PERMISSION_DENIED,
@@ -46,7 +46,7 @@ _TOO_LARGE_TYPES = ("PayloadsTooLarge", "PayloadSizeError")
 
 
 def problem_of(error: BaseException, run_id: str | None = None) -> Problem:
-    """The problem of any error of temporalio's; `run_id` names the run that it is about, where that is known."""
+    """The problem of an error of temporalio; `run_id` is the run that it is about, if known."""
     if isinstance(error, RPCError):
         return _of_rpc(error, run_id)
     if isinstance(error, WorkflowFailureError | ActivityError) and error.cause is not None:
@@ -65,7 +65,7 @@ def problem_of(error: BaseException, run_id: str | None = None) -> Problem:
 
 
 def unreachable(address: str, why: str) -> Problem:
-    """Nobody answers for the Temporal server."""
+    """The Temporal server does not answer."""
     return problem(
         "runtime.unavailable",
         f"The Temporal server at {address} cannot be reached: {_one_line(why)}.",
@@ -85,7 +85,7 @@ def not_connected(address: str, why: str) -> Problem:
 
 
 def no_worker(task_queue: str) -> Problem:
-    """The server is there, and nobody who could take a run up."""
+    """The server answers, and no worker is there."""
     return problem(
         "runtime.unavailable",
         f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one.",
@@ -139,7 +139,7 @@ def unreadable(run_id: str) -> Problem:
 
 
 def run_terminated(run_id: str | None, why: str | None) -> Problem:
-    """How a run ends that somebody terminated in Temporal itself."""
+    """The end of a run that was terminated in Temporal itself."""
     said = f": {_one_line(why)}" if why else ""
     return problem(
         "run.terminated",
@@ -167,7 +167,7 @@ def _of_rpc(error: RPCError, run_id: str | None) -> Problem:
         problem = run_not_found(run_id or "").problem
         if run_id is not None:
             return problem
-        # Not every call names a run; what Temporal says is all there is then.
+        # A call that names no run has only Temporal's own message.
         return problem.model_copy(update={"detail": f"{_one_line(error.message)}.", "params": None})
     return misconfigured(f"The Temporal server refuses a call of this mthds-rpc: {_one_line(error.message)}.")
 
@@ -193,7 +193,7 @@ def _of_timeout(error: TimeoutError, run_id: str | None) -> Problem:
 
 
 def _of_application(error: ApplicationError, run_id: str | None) -> Problem:
-    """Ours carry their problem; whatever else a workflow of somebody's raised is told as it is."""
+    """The problem that the error carries; for an error of a foreign workflow, its message."""
     if error.type in _TOO_LARGE_TYPES:
         return too_large(None, None)
     details = error.details[0] if error.details else None

@@ -42,7 +42,7 @@ _STATES = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: RunState.CANCELLED,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: RunState.TIMED_OUT,
 }
-# How a workflow ends that says in its memo how the run ended.
+# The states that a memo may name, by how its workflow ended.
 _ENDS = {
     RunState.COMPLETED: (RunState.COMPLETED,),
     RunState.FAILED: (RunState.FAILED, RunState.TIMED_OUT),
@@ -53,19 +53,19 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class RunSnapshot:
-    """How a run stands."""
+    """The state of a run at one moment."""
 
     run_id: str
     execution: str
     """Temporal's own id of it."""
     first_execution: str
-    """That of the execution which Temporal has since reset, or had follow by this one; else the same."""
+    """The execution that Temporal has since reset or continued as this one; else the same."""
     taken_at: int
-    """When Temporal took it, in microseconds since the epoch: its lists know no more."""
+    """When Temporal took it, in microseconds since the epoch: its lists are no finer."""
     state: RunState
     asked: Asked
     is_readable: bool
-    """Whether all of `asked` could be read; a stranger or a newer release may have written it."""
+    """Whether all of `asked` could be read; a foreign program or a newer release may have written it."""
     ended: Ended
     """How it ended; for a run that has not ended, how far it is."""
     event_log: Any
@@ -95,9 +95,9 @@ class RunSnapshot:
 
 
 async def take_snapshot(connection: Connection, run_id: str, execution: str = "") -> RunSnapshot:
-    """How a run stands, the last that has had the id where `execution` names none.
+    """The snapshot of a run; of the last one with the id, if `execution` is empty.
 
-    Raises `run.not_found` for a stranger, and where the id is that of no run of ours.
+    Raises `run.not_found` for an unknown id and for the id of a foreign workflow.
     """
 
     async def describe(client: Client) -> RunSnapshot | None:
@@ -136,7 +136,7 @@ def with_outcome(snapshot: RunSnapshot, end: Closing) -> RunSnapshot:
         is_late = snapshot.is_terminated and end.reason == LATE_FOR_CALLER
         return replace(snapshot, ended=ended, state=RunState.TIMED_OUT if is_late else snapshot.state)
     if not end.outcome:
-        # It never had an activity: a worker died with its first workflow task.
+        # It never had an activity: a worker died during its first workflow task.
         return replace(snapshot, state=RunState.QUEUED, waiting_since=snapshot.taken_at / 1e6)
     if end.outcome.get("state") == HANDED_BACK:
         return replace(snapshot, state=RunState.QUEUED, ended=ended, event_log=event_log, waiting_since=end.outcome_at)
@@ -144,7 +144,7 @@ def with_outcome(snapshot: RunSnapshot, end: Closing) -> RunSnapshot:
 
 
 def snapshot_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> RunSnapshot | None:
-    """How a run stands, by its description; None where somebody else's workflow bears our name."""
+    """The snapshot by a run's description; None for a foreign workflow with the same name."""
     if ASKED not in info.memo.fields:
         return None
     found = members(info.memo)
@@ -179,7 +179,7 @@ def snapshot_of(info: WorkflowExecutionInfo, activity: PendingActivityInfo | Non
 
 
 def record_of(snapshot: RunSnapshot, problem: Problem | None, worker_alive: bool | None = None) -> RunRecord:
-    """The record of a run. `problem` is why it ended badly, where it did."""
+    """The record of a run. `problem` is why it failed, if it did."""
     ended = snapshot.ended
     if problem is None and not snapshot.is_readable:
         problem = unreadable(snapshot.run_id)
@@ -202,7 +202,7 @@ def record_of(snapshot: RunSnapshot, problem: Problem | None, worker_alive: bool
 
 
 def _problem_without_history(snapshot: RunSnapshot) -> Problem | None:
-    """Why a run ended badly, as far as its description tells."""
+    """Why a run failed, as far as its description says."""
     if snapshot.ended.problem is not None:
         return snapshot.ended.problem
     if snapshot.state is RunState.TIMED_OUT:
@@ -214,7 +214,7 @@ def _problem_without_history(snapshot: RunSnapshot) -> Problem | None:
 
 
 async def problem_of_end(connection: Connection, snapshot: RunSnapshot, end: Closing | None = None) -> Problem | None:
-    """Why a run ended badly, where it did. `end` is the end of its history, where that has been read."""
+    """Why a run failed, if it did. `end` is the end of its history, if that has been read."""
     if not snapshot.state.is_final or snapshot.state is RunState.COMPLETED:
         return None
     problem = _problem_without_history(snapshot)
@@ -224,7 +224,7 @@ async def problem_of_end(connection: Connection, snapshot: RunSnapshot, end: Clo
 
 
 async def _problem_of_closing(connection: Connection, snapshot: RunSnapshot, end: Closing) -> Problem:
-    """Why a run ended badly whose workflow did not say so in its memo."""
+    """Why a run failed whose memo does not say so."""
     if snapshot.is_terminated and end.reason != CANCELLED_BY_CALLER:
         return run_terminated(snapshot.run_id, end.reason)
     if end.failure is not None:
@@ -258,13 +258,13 @@ def last_event(snapshot: RunSnapshot, seq: int, problem: Problem | None) -> RunE
 
 
 def events_so_far(snapshot: RunSnapshot, after: int) -> list[RunEvent]:
-    """The events of a run that goes on, those after `after`."""
+    """The events after `after` of a run that has not ended."""
     return events_of(snapshot.event_log, snapshot.run_id, after) if snapshot.ended.event_count > after else []
 
 
 def _state_of_open(info: WorkflowExecutionInfo, activity: PendingActivityInfo | None) -> RunState:
     if activity is None:
-        # Between its activity's end and its own, a run is not waiting for anybody any more.
+        # Between the end of its activity and its own, a run does not wait for a worker.
         return RunState.RUNNING if _is_between(info) else RunState.QUEUED
     waits = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     return RunState.QUEUED if waits else RunState.RUNNING

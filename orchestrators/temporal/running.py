@@ -36,7 +36,7 @@ _AGAIN_S = 0.5
 
 @dataclass
 class ActiveRun:
-    """A run that this worker has in hand, from its first attempt here to its outcome."""
+    """A run of this worker, from its first attempt here to its outcome."""
 
     run_id: str
     execution: str
@@ -53,12 +53,12 @@ class ActiveRun:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it goes on, or ended a moment ago."""
+        """Whether it is running, or ended a moment ago."""
         return self.ended_at is None or time.monotonic() - self.ended_at < _FRESH_S
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether what came of it would be wanted again, and is small."""
+        """Whether its outcome is final and small."""
         if self.outcome is None or self.outcome["state"] == HANDED_BACK:
             return False
         return int(self.outcome.get("result", {}).get("bytes", 0)) <= _KEPT_BYTES
@@ -96,11 +96,11 @@ class Runner:
         self._isolation = AttemptIsolation(pool, max_attempts)
 
     async def run(self, active: ActiveRun, order: Any, attempt: int) -> None:
-        """Take a run to its outcome; `attempt` is the number of the first attempt here. Never raises."""
+        """Run until there is an outcome; `attempt` is the number of the first attempt here. Never raises."""
         try:
             active.outcome = await self._outcome(active, order, attempt)
-        except Exception:  # noqa: BLE001 - whatever it is, the run has to end
-            logger.exception("a run failed in a way that nobody foresaw")
+        except Exception:  # noqa: BLE001 - the run has to end, whatever failed
+            logger.exception("a run failed with an unexpected exception")
             active.outcome = _ended(active, RunState.FAILED, run_unexpected(active.run_id))
         active.ended_at = time.monotonic()
         active.tell()
@@ -124,13 +124,13 @@ class Runner:
         return _ended(active, RunState.FAILED, run_given_up(active.run_id, attempt - 1))
 
     async def _request(self, active: ActiveRun, order: Any) -> RunRequest:
-        """What is to be run. Raises `ProblemError` where it cannot be read, or is not what the run was started with."""
+        """The request to run. Raises `ProblemError` if it cannot be read, or is that of another run."""
         run_id, payload = active.run_id, order.get("request") if isinstance(order, dict) else None
         try:
             request = RunRequest.model_validate(await self._payloads.unpack(run_id, payload))
             asked = Asked.of(request)
         except (ValueError, RecursionError):
-            # No request, or one that is nested too deeply to be sent to an engine.
+            # It is not a request, or is nested too deeply to be sent to an engine.
             logger.exception("the request of the run %s cannot be read", run_id)
             raise ProblemError(run_lost(run_id, run_events.UNREADABLE_REQUEST)) from None
         # The request names the files that the run may read, and anyone who may start workflows can write one.
@@ -141,7 +141,7 @@ class Runner:
         return request.model_copy(update={"execution": run.files_of})
 
     async def _looked_up(self, active: ActiveRun) -> RunSnapshot | None:
-        """What a run was started with; None where Temporal has no such run. Raises `ProblemError`."""
+        """What Temporal knows of a run; None if it has no such run. Raises `ProblemError`."""
         while True:
             try:
                 return await take_snapshot(self._connection, active.run_id, active.execution)
@@ -154,7 +154,7 @@ class Runner:
             await anyio.sleep(_AGAIN_S)
 
     def requeued(self, active: ActiveRun) -> None:
-        """An earlier attempt was told of, and then no more."""
+        """Log that the worker of an earlier attempt was lost."""
         self._requeued(active, run_events.WORKER_LOST)
 
     def _begin(self, active: ActiveRun, attempt: int) -> None:
@@ -164,7 +164,7 @@ class Runner:
         active.append(run_events.started(active.run_id, time.time(), attempt))
 
     async def _attempt(self, active: ActiveRun, request: RunRequest, lane: Lane) -> Json | None:
-        """What came of one attempt; None where its engine was lost and another attempt is due."""
+        """The outcome of one attempt; None if its engine was lost and another attempt is due."""
         try:
             with active.scope:
                 result = await self._pool.execute(request, lambda event: self._take(active, event), lane)
@@ -187,7 +187,7 @@ class Runner:
         return _ended(active, RunState.COMPLETED, None) | {"result": payload}
 
     async def _share_files(self, run: RunRequest) -> int:
-        """Have the files that a run made where others can read them; how many they are."""
+        """Copy the files of a run into the artifact store; returns how many they are."""
         assert run.execution is not None
         folder = self._artifacts / artifact_scope(run.run_id, MODE, "", run.execution)
         if self._payloads.store is None or not await anyio.Path(folder).is_dir():

@@ -1,4 +1,4 @@
-"""temporalio, set up before anybody uses it: its core writes to this process's log and never to stdout."""
+"""temporalio's runtime, set up before its first use: its core writes to this process's log and never to stdout."""
 
 import logging
 from datetime import timedelta
@@ -29,14 +29,14 @@ class _Seldom(logging.Filter):
         return True
 
 
-# It tells of every activity that does not end well, traceback and all; those who need to know are told otherwise.
+# It logs every activity that fails, with a traceback; callers get the problem in another way.
 logging.getLogger("temporalio").setLevel(logging.ERROR)
 _logger = logging.getLogger("temporalio.core")
 _logger.setLevel(logging.WARNING)
 _logger.addFilter(_Seldom())
 
 WORKER_BEAT_S = 2.0
-"""How often a worker tells Temporal that it lives."""
+"""Seconds between two heartbeats of a worker."""
 
 # Another runtime would write to stdout.
 Runtime.prevent_default()  # type: ignore[no-untyped-call]

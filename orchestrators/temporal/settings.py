@@ -1,4 +1,4 @@
-"""`rpc_temporal.toml`, checked. Import-light: a server looks at it before it knows whether the mode is ever used."""
+"""`rpc_temporal.toml`, checked. Import-light: a server checks it before it knows whether the mode is ever used."""
 
 import re
 from collections.abc import Mapping

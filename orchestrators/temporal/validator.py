@@ -1,4 +1,4 @@
-"""`validate` in the mode `temporal`: a worker judges, so that what it can run is what counts."""
+"""`validate` in the mode `temporal`: a worker validates, since it will run the method."""
 
 import uuid
 from datetime import timedelta
@@ -18,7 +18,7 @@ from orchestrators.temporal.problems import no_worker, problem_of, unreachable, 
 from schemas.problem import ProblemError
 from schemas.validation import ValidateRequest, ValidationVerdict
 
-# Longer than an engine takes to boot and to judge any method.
+# Longer than an engine takes to boot and to validate any method.
 _LIMIT = timedelta(minutes=5)
 
 
@@ -36,7 +36,7 @@ class TemporalValidator:
         return cls(connection, PayloadStore.of(connection.settings))
 
     async def validate(self, request: ValidateRequest) -> ValidationVerdict:
-        """Have a worker judge a method. Raises `ProblemError` where none can."""
+        """Have a worker validate a method. Raises `ProblemError` if none can."""
         if not await any_worker(self._connection):
             raise ProblemError(no_worker(self._connection.settings.task_queue))
         validation_id = f"validate-{uuid.uuid4().hex}"

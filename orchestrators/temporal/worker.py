@@ -41,16 +41,16 @@ logger = logging.getLogger(__name__)
 
 P = TypeVarTuple("P")
 
-# A worker that ran a workflow last gets its next task first, for that long.
+# How long the next task of a workflow is reserved for the worker that ran the last one.
 _STICKY = timedelta(seconds=1)
 _LOOK_S = 0.2
 _TRIES_IN_VAIN = 20
 # How long the last workflow tasks may take.
 _LAST_S = 3.0
-# Events that come together are told together.
+# Events that come together are sent together.
 _GATHER_S = 0.02
-# How long a run that no activity waits for any more is kept for the next one. After an outage it takes temporalio up to
-# ten seconds to ask for work again.
+# How long a run without an activity is kept for the next activity. After an outage temporalio takes up to ten seconds
+# to ask for work again.
 _LEFT_FOR_S = 30.0
 
 
@@ -68,11 +68,11 @@ class TemporalWorker:
             self._connection, self._pool, self._payloads, artifacts, self._settings.max_attempts, context.redact
         )
         self._active: dict[str, ActiveRun] = {}
-        """By Temporal's own ids: what has the id of a run may be another run, later."""
+        """By Temporal's own ids: a later run may have the same run id."""
         self._tasks: TaskGroup | None = None
 
     async def run(self, stop: anyio.Event, working: anyio.Event) -> None:
-        """Take up runs until `stop` is set; then let them go on for `drain_s`, and hand the others back."""
+        """Run what is queued until `stop` is set; then let runs continue for `drain_s`, and hand the rest back."""
         clients = await self._connected(stop)
         if clients is None:
             return
@@ -92,7 +92,7 @@ class TemporalWorker:
             self._tasks.cancel_scope.cancel()
 
     def _begin(self, name: str, work: Callable[[*P], Awaitable[None]], *of: *P) -> None:
-        """Begin a task of the worker's own. One that fails is logged, and the others go on."""
+        """Begin a background task of the worker. A failure is logged, and the other tasks continue."""
 
         async def guarded() -> None:
             try:
@@ -108,15 +108,15 @@ class TemporalWorker:
         try:
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
         except RPCError as error:
-            # Not everybody who may work in a namespace may ask about it.
+            # A worker may lack the right to describe its namespace.
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise ProblemError(problem_of(error)) from error
 
     async def _see_to_the_last(self) -> None:
-        """Let the workflows of runs that have just ended here, or were handed back, go on: nobody else may be there."""
+        """Let the workflows of runs that just ended or were handed back continue: there may be no other worker."""
         with anyio.move_on_after(_LAST_S):
             for active in [active for active in self._active.values() if active.is_fresh]:
-                while not await self._has_moved_on(active):  # noqa: ASYNC110 - nothing tells when
+                while not await self._has_moved_on(active):  # noqa: ASYNC110 - Temporal sends no signal
                     await anyio.sleep(_LOOK_S / 4)
 
     async def _has_moved_on(self, active: ActiveRun) -> bool:
@@ -126,8 +126,8 @@ class TemporalWorker:
             return error.problem.code == "run.not_found"
 
     async def _tell_when_known(self, working: anyio.Event) -> None:
-        """Set `working` once servers can see that this worker, or another one, is there."""
-        while not await self._is_any_known():  # noqa: ASYNC110 - nothing tells when
+        """Set `working` once servers can see this worker or another one."""
+        while not await self._is_any_known():  # noqa: ASYNC110 - Temporal sends no signal
             await anyio.sleep(_LOOK_S)
         working.set()
 
@@ -137,11 +137,11 @@ class TemporalWorker:
         except ProblemError:
             return False
         except Exception:  # an unexpected answer does not stop this worker
-            logger.exception("it cannot be seen whether servers see this worker")
+            logger.exception("the list of workers cannot be read")
             return False
 
     async def _connected(self, stop: anyio.Event) -> tuple[Client, Client] | None:
-        """Clients for workflows and for runs, however long the server is away; None where it is stopped before."""
+        """Clients for workflows and for runs. Waits for the server; None if the worker is stopped before."""
         backoff = Backoff(first_s=0.5, longest_s=10.0)
         while not stop.is_set():
             try:
@@ -162,7 +162,7 @@ class TemporalWorker:
         return await self._connection.connected_client(), await self._connection.connected_client(RUNS)
 
     def _run_worker(self, client: Client) -> SdkWorker:
-        """Takes runs up. It is the one that says whether anybody is there."""
+        """Runs the activities of runs. Its presence is what tells servers that a worker is alive."""
         settings = self._settings
         return SdkWorker(
             client,
@@ -175,21 +175,21 @@ class TemporalWorker:
         )
 
     def _workflow_worker(self, client: Client) -> SdkWorker:
-        """Has the workflows go on, also those of the runs that the other one ends or hands back while it stops."""
+        """Runs the workflows, also those of the runs that the other worker ends or hands back while it stops."""
         return SdkWorker(
             client,
             task_queue=self._settings.task_queue,
             workflows=[RunMethod, ValidateMethod],
             activities=[self.validate],
             no_remote_activities=True,
-            # Ours import nothing and are replayed in a test; a sandbox would import the world for each of them.
+            # These workflows import nothing and a test replays them; a sandbox would import much for each of them.
             workflow_runner=UnsandboxedWorkflowRunner(),
             sticky_queue_schedule_to_start_timeout=_STICKY,
         )
 
     @activity.defn(name=RUN)
     async def serve(self, order: Any = None, before: Any = None) -> Json:
-        """The activity of one run: see it to its outcome, whichever task of this worker runs it.
+        """The activity of one run: wait for its outcome, whichever task of this worker runs it.
 
         `order` and `before` are our workflow's; other values may come from a foreign workflow.
         """
@@ -201,7 +201,8 @@ class TemporalWorker:
             active = self._active[execution] = ActiveRun(run_id, execution, EventLog(told or before))
             if told is not None:
                 self._runner.requeued(active)
-            # Temporal counts tasks that a frozen worker took and never began; we count what was begun, up to a point.
+            # Temporal also counts tasks that a frozen worker took and never began. Only begun attempts count here, up to
+            # a limit.
             is_hopeless = info.attempt > self._settings.max_attempts + _TRIES_IN_VAIN
             attempt = self._settings.max_attempts + 1 if is_hopeless else active.event_log.attempt + 1
             self._begin(f"run {run_id}", self._keep, active, order, attempt)
@@ -219,16 +220,16 @@ class TemporalWorker:
     async def _keep(self, active: ActiveRun, order: Any, attempt: int) -> None:
         try:
             await self._runner.run(active, order, attempt)
-            # What came of it may be lost on its way, and is asked for again then.
+            # The outcome may be lost on its way to Temporal, which then asks again.
             if active.is_worth_keeping:
                 await self._while_it_may_come_back()
-            while active.owner is not None:  # noqa: ASYNC110 - nobody waits for this to end
+            while active.owner is not None:  # noqa: ASYNC110 - no task waits for this
                 await anyio.sleep(_LEFT_FOR_S)
         finally:
             del self._active[active.execution]
 
     async def _outcome(self, active: ActiveRun) -> Json:
-        """Tell Temporal how a run gets on until it has its outcome, and Temporal can be told that."""
+        """Send heartbeats until the run has its outcome and Temporal can be reached."""
         news = active.news
         interval_s = _interval_s(self._settings.heartbeat_s, activity.info().heartbeat_timeout)
         while active.outcome is None or not await self._connection.is_up():
@@ -241,9 +242,9 @@ class TemporalWorker:
         return active.outcome
 
     def _stop(self, active: ActiveRun) -> None:
-        """The activity was cancelled: somebody cancelled the run, this worker stops, or Temporal gave it away.
+        """Stop a run whose activity was cancelled: by a caller, because this worker stops, or by Temporal, which gave it away.
 
-        In the last case nobody wants its outcome, and this raises.
+        In the last case its outcome is not needed, and this raises.
         """
         details = activity.cancellation_details()
         if details is None or details.cancel_requested or details.worker_shutdown:
@@ -255,7 +256,7 @@ class TemporalWorker:
         raise asyncio.CancelledError
 
     async def _end_unless_wanted(self, active: ActiveRun) -> None:
-        """Temporal may give the run back to this very worker, which then goes on with what it has."""
+        """Stop a run that Temporal gave away, unless this very worker gets it back in time and continues it."""
         await self._connection.wait_until_up()
         if not await self._has_ended(active):
             await self._while_it_may_come_back()
@@ -263,7 +264,7 @@ class TemporalWorker:
             active.scope.cancel()
 
     async def _while_it_may_come_back(self) -> None:
-        """What went wrong while the server was away shows once it is back."""
+        """Wait as long as Temporal may still give the run back: the server may be away."""
         await self._connection.wait_until_up()
         await anyio.sleep(_LEFT_FOR_S)
 
@@ -288,14 +289,14 @@ class TemporalWorker:
 
 
 def _interval_s(heartbeat_s: float, timeout: timedelta | None) -> float:
-    """How often to beat: as the worker is set, and often enough for whoever started the run."""
+    """Seconds between heartbeats: the worker's own setting, or less if the run's timeout asks for it."""
     if timeout is None:
         return heartbeat_s
     return min(heartbeat_s, timeout.total_seconds() / BEATS_PER_TIMEOUT)
 
 
 def _checked(workflow_id: str | None, pattern: str = RUN_ID_PATTERN) -> str:
-    """The id of a run: folders are named by it, and whoever may start workflows chooses what theirs are called."""
+    """The id of a run, checked: folders are named by it, and a foreign workflow may have any id."""
     if workflow_id is None or not re.fullmatch(pattern, workflow_id):
         raise ApplicationError("The workflow's id is not the id of a run.", type="request.invalid", non_retryable=True)
     return workflow_id
