@@ -22,7 +22,7 @@ def digest_of(method: MethodSource) -> str:
 
 
 def request_digest(run: RunRequest) -> str:
-    """What makes two requests the same run: everything after inlining but its id, its times and what to include."""
+    """The digest by which two requests are the same run: of all content but the id, the times and `include`."""
     content = _content(run, {"run_id", "created_at", "deadline", "include", "execution"}, _OF_RUNS)
     content["method"] = digest_of(run.method)
     return hashlib.sha256(canonical_json(content)).hexdigest()

@@ -1,4 +1,4 @@
-"""Reading TOML that a stranger wrote: whatever is wrong with it is one fault, found in linear time."""
+"""Reading TOML of unknown origin: any error in it is one fault, found in linear time."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"-?[0-9_]+|0[ob][0-9_]+|0x[0-9A-Fa-f_]+")
 
 
 class BadToml(ValueError):
-    """A text that is no TOML we read. `line` and `column` are one-based, and None where the fault has no place."""
+    """A text that is not TOML, or is refused. `line` and `column` are one-based, None for a fault without a place."""
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
         place = "" if line is None else f" (at line {line}, column {column})"
@@ -52,7 +52,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 def check_words(text: str) -> None:
     """Raises `BadToml` for a key or a number that nothing else should read, before anything else reads the text.
 
-    A key may hold the interpreter for long, and a number may end whoever tells it. Comments and strings hold neither.
+    A long key may block the interpreter, and a long number cannot be written again. Comments and strings are skipped.
     """
     for token in _TOKEN.finditer(text):
         word = token["word"]

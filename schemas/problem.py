@@ -80,7 +80,7 @@ class Problem(Open):
 
 
 class ProblemError(Exception):
-    """Carries a problem through our own code. `rpc_code` is set only by an error mapper with an integer of its own."""
+    """Carries a problem through the code. `rpc_code` is set only by an error mapper with an integer of its own."""
 
     def __init__(self, problem: Problem, *, rpc_code: int | None = None) -> None:
         super().__init__(problem.detail)
@@ -100,7 +100,7 @@ def problem(
     errors: list[ProblemItem] | None = None,
     run_id: str | None = None,
 ) -> Problem:
-    """The document of a failure of ours, with the title of its code. `next_step` is (kind, sentence)."""
+    """The document of a failure, with the title of its code. `next_step` is (kind, sentence)."""
     return Problem(
         code=code,
         title=title_of(code),
@@ -128,7 +128,7 @@ def problem_error(
     run_id: str | None = None,
     rpc_code: int | None = None,
 ) -> ProblemError:
-    """The exception to raise for a failure of ours; see `problem`."""
+    """The exception to raise for a failure; see `problem`."""
     document = problem(
         code,
         detail,

@@ -1,4 +1,4 @@
-"""The title of each problem code: one for each, whatever the occurrence (RFC 9457, section 3.1.3).
+"""The title of each problem code: the same for every occurrence (RFC 9457, section 3.1.3).
 
 The titles are those of the registry of the MTHDS protocol and of Pipelex, and ours for the codes that neither has. The
 table is written out here, since importing the registry would delay the first answer; a test compares the two.

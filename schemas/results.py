@@ -1,4 +1,4 @@
-"""What the wire methods answer, where it is no run and no verdict."""
+"""The results of the wire methods that are neither runs nor verdicts."""
 
 from typing import Annotated, Any
 
@@ -49,7 +49,7 @@ class MethodEntry(Open):
     main_pipe: str | None = None
     domain: str | None = None
     problem: Problem | None = None
-    """Why it cannot be read, where it cannot."""
+    """Why it cannot be read, if it cannot."""
 
 
 class MethodsPage(Open):
@@ -71,7 +71,7 @@ class InputsTemplate(Open):
 
 
 class MethodSignature(Open):
-    """What an engine tells of a method that is offered as a tool of its own."""
+    """What an engine reports of a method that is offered as a tool."""
 
     pipe: str
     description: str | None = None

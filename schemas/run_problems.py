@@ -1,4 +1,4 @@
-"""The problems of a run that every ledger tells in the same words."""
+"""The problems of runs, in the same words for every ledger."""
 
 from schemas.problem import NextStep, Problem, ProblemError, problem, problem_error
 
@@ -54,7 +54,7 @@ def result_not_kept(run_id: str) -> ProblemError:
 
 
 def run_cancelled(run_id: str | None) -> Problem:
-    """How a run ends that somebody cancelled."""
+    """The end of a cancelled run."""
     return problem(
         "run.cancelled",
         "The run was cancelled before it ended.",
@@ -66,7 +66,7 @@ def run_cancelled(run_id: str | None) -> Problem:
 
 
 def run_timed_out(run_id: str | None, limit_s: float | None, setting: str = "timeout_s") -> Problem:
-    """How a run ends that was still going after `limit_s` seconds, where anybody knows how many these were.
+    """The end of a run that was still running after `limit_s` seconds; None if that number is not known.
 
     `setting` is what sets the limit.
     """
@@ -83,7 +83,7 @@ def run_timed_out(run_id: str | None, limit_s: float | None, setting: str = "tim
 
 
 def run_lost(run_id: str | None, detail: str) -> Problem:
-    """How a run ends of which nobody can say what it did."""
+    """The end of a run whose outcome is not known."""
     return problem(
         "run.lost",
         detail,
@@ -96,14 +96,14 @@ def run_lost(run_id: str | None, detail: str) -> Problem:
 
 
 def run_given_up(run_id: str, attempts: int) -> Problem:
-    """How a run ends whose every attempt was lost."""
+    """The end of a run whose attempts were all lost."""
     return run_lost(
         run_id, f"The run was begun {attempts} times, and each time its engine or its worker ended under it."
     )
 
 
 def run_handed_back(run_id: str, times: int) -> Problem:
-    """How a run ends that no worker ever had the time for."""
+    """The end of a run that no worker had the time for."""
     problem = run_lost(
         run_id, f"The run was handed back {times} times by workers that were told to stop before it had ended."
     )
@@ -112,12 +112,12 @@ def run_handed_back(run_id: str, times: int) -> Problem:
 
 
 def run_damaged(run_id: str, what: str) -> Problem:
-    """How a run ends, or is shown, whose stored row cannot be used; `what` names the parts."""
+    """The problem of a run whose stored row cannot be used; `what` names the parts."""
     return run_lost(run_id, f"What is stored of the run is damaged: {what}.")
 
 
 def run_unexpected(run_id: str, process: str = "worker") -> Problem:
-    """How a run ends in a `process` that failed unexpectedly."""
+    """The end of a run in a `process` that failed unexpectedly."""
     return problem(
         "runtime.unexpected",
         f"The {process} met an unexpected failure; its stderr holds the details.",

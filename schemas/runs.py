@@ -1,4 +1,4 @@
-"""A run: what is asked, what happens, what comes of it."""
+"""A run: its request, its events, its result and its record."""
 
 import re
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What a failure of the operating system means to a caller, wherever it was met."""
+"""The problems behind failures of the operating system."""
 
 import errno
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _SPENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 def system_problem(error: BaseException) -> Problem | None:
     """The problem behind an `OSError` that only this machine's administrator can solve; None for any other failure.
 
-    Its causes are looked at too. The path is left out: it is one of this machine.
+    Its causes count too. The path is left out: callers must not see paths of this machine.
     """
     for cause in causes_of(error):
         if isinstance(cause, OSError) and cause.errno is not None:

@@ -1,4 +1,4 @@
-"""Where each table, key and value of a TOML text stands. Reads broken files too: what it cannot read it skips."""
+"""The position of each table, key and value of a TOML text. Reads broken files too, and skips what it cannot read."""
 
 import bisect
 import re
@@ -119,7 +119,7 @@ class TomlText:
         return max((pair for pair in holding if pair[0] <= offset), default=(0, ()), key=lambda pair: pair[0])[1]
 
     def key_at(self, offset: int) -> str:
-        """The first name of the statement that starts at an offset; empty where there is none."""
+        """The first name of the statement that starts at an offset; empty if there is none."""
         match = _BARE_KEY.match(self.text, offset)
         return match[0] if match else ""
 
@@ -186,7 +186,7 @@ class _Scanner:
         return path if length is None else (*path, length - 1)
 
     def _keys(self) -> list[tuple[str, Span]]:
-        """A dotted key, up to what is no key any more; empty where there is none."""
+        """The parts of a dotted key; empty if there is none."""
         names: list[tuple[str, Span]] = []
         while True:
             self.at = _end(_SPACE, self.text, self.at)

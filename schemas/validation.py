@@ -10,7 +10,7 @@ from schemas.problem import ProblemItem
 
 
 class ValidateRequest(Closed):
-    """A method to judge, complete: everything that was a path has been read and inlined."""
+    """A method to validate, complete: everything that was a path has been read and inlined."""
 
     method: MethodSource
     orchestration_mode: str

@@ -1,4 +1,4 @@
-"""Booting Pipelex once in this process: quiet, private, with whatever credentials exist."""
+"""Booting Pipelex once in this process: quiet, private, with the credentials that exist."""
 
 import importlib
 import os
@@ -24,7 +24,7 @@ _SILENCE = {
 
 @dataclass(frozen=True)
 class BootedPipelex:
-    """A running Pipelex and what it lacks."""
+    """A running Pipelex and its models."""
 
     pipelex: "Pipelex"
     models: "TwoDeckModelManager"
@@ -33,7 +33,7 @@ class BootedPipelex:
 def boot(options: EngineOptions) -> BootedPipelex:
     """Boot in `options.work_dir`. Raises Pipelex's own errors where its configuration is broken."""
     _enter_work_dir(options)
-    # What runs make and are given may be private.
+    # The files and inputs of runs may be private.
     os.umask(0o077)
     artifacts = Path(options.artifacts_dir)
     private_folder(artifacts, within=artifacts.parent)

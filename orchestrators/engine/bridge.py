@@ -118,7 +118,7 @@ async def validate(pipelex: "Pipelex", request: ValidateRequest, directory: Path
                 read_scope=LOCAL_USER_ID,
             )
 
-    # A missing key is no fault of the method.
+    # A missing key is not a fault of the method.
     with every_model():
         return await validate_by(ask, request, directory)
 

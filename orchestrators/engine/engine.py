@@ -15,5 +15,5 @@ class Engine:
     options: EngineOptions
     booted: BootedPipelex
     libraries: LibraryCache
-    judging: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a method with Python is judged: a second copy of its tree could not be imported meanwhile."""
+    python_validation: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a method with Python is validated: a second copy of its tree could not be imported meanwhile."""

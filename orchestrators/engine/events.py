@@ -23,7 +23,7 @@ _PIPE_END_KINDS = {
 
 
 class RunEventLog(InMemoryEventLog):
-    """Keeps a run's trace where it is needed for a graph or usage, and tells of its pipes where somebody listens."""
+    """Keeps a run's trace if a graph or usage needs it, and reports its pipes if there is a listener."""
 
     def __init__(
         self, run_id: str, listener: Callable[[RunEvent], None] | None, *, keep: bool, total: int | None

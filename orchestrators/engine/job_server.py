@@ -155,7 +155,7 @@ class JobServer(asyncio.Protocol):
         self._write(self._frame(job_id, answer))
 
     def _frame(self, job_id: int, answer: Message) -> bytes:
-        """The answer, or why it cannot be given: whatever it is, the owner waits for one."""
+        """The answer, or why there is none: the owner waits for one in any case."""
         try:
             frame = encode({"id": job_id, **answer})
         except Exception as error:  # noqa: BLE001

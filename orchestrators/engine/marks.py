@@ -1,8 +1,8 @@
 """How far the jobs of an engine are: kept in files, which outlive a crash and wake no process on every run.
 
 Three files hold ids of jobs. The engine writes those that it has taken up, and those that have begun a pipe. The owner
-writes those that it withdraws. Each side writes first and then looks at the other's file, so that a job which was
-withdrawn is never worked on, even by an engine that stood still meanwhile.
+writes those that it withdraws. Each side writes first and then reads the other's file, so that a withdrawn job is never
+run, even by an engine that stood still meanwhile.
 """
 
 import os
@@ -25,7 +25,7 @@ class JobMarks:
         self._count = 0
 
     def take(self, job_id: int) -> bool:
-        """Take a job up; false where it was withdrawn, so that it must not be worked on."""
+        """Take a job; false if it was withdrawn and must not be run."""
         os.write(self._taken, _JOB.pack(job_id))
         self._count += 1
         size = os.fstat(self._withdrawn).st_size
@@ -49,9 +49,9 @@ def begun_jobs(work_dir: str) -> set[int]:
 
 
 def withdraw(work_dir: str, job_id: int) -> bool:
-    """Withdraw a job from an engine that stands still; false where it has taken it up, or is just about to.
+    """Withdraw a job from an engine that does not answer; false if the engine has taken it, or may be doing so.
 
-    Raises `OSError` where that cannot be known.
+    Raises `OSError` if that cannot be known.
     """
     withdrawn = os.open(Path(work_dir) / _WITHDRAWN, _APPEND, 0o600)
     try:

@@ -146,7 +146,7 @@ def _backends_missing_variables(paths: Sequence[Path]) -> dict[str, list[str]]:
 
 
 def _variables(value: Any) -> Iterator[str]:
-    """The plain variables of a configured value; one with a fallback is left for Pipelex to judge."""
+    """The plain variables of a configured value; Pipelex checks those with a fallback."""
     if isinstance(value, str):
         for placeholder in _PLACEHOLDER.findall(value):
             if "|" not in placeholder and not placeholder.startswith("secret:"):

@@ -17,7 +17,7 @@ from orchestrators.engine.pacing import bound_steps
 from orchestrators.engine.problems import UNFORESEEN
 from orchestrators.engine.signatures import signature as signature_of
 from orchestrators.engine.templates import inputs_template
-from orchestrators.engine.validation import validate as judging
+from orchestrators.engine.validation import validate as validation
 from schemas.method_source import MethodSource
 from schemas.problem import ProblemError, ProblemItem, problem_error
 from schemas.runs import RunEvent, RunRequest
@@ -59,7 +59,7 @@ async def validate(engine: Engine, job: Job) -> Any:
     request = ValidateRequest.model_validate(job.payload)
     await refuse_endless(request.method, engine.options.max_dry_steps)
     async with _judging(engine, request.method):
-        return await judging.validate(request, engine.libraries.directory)
+        return await validation.validate(request, engine.libraries.directory)
 
 
 async def models(engine: Engine, job: Job) -> Any:
@@ -110,7 +110,7 @@ async def bridge_start(engine: Engine, job: Job) -> Any:
 
 
 async def bridge_validate(engine: Engine, job: Job) -> Any:
-    """Have a method judged by a Pipelex plugin: `ValidateRequest` -> `ValidationVerdict`."""
+    """Have a Pipelex plugin validate a method: `ValidateRequest` -> `ValidationVerdict`."""
     request = ValidateRequest.model_validate(job.payload)
     await refuse_endless(request.method, engine.options.max_dry_steps)
     async with _judging(engine, request.method):
@@ -133,14 +133,14 @@ OPERATIONS: dict[str, Operation] = {
 
 @asynccontextmanager
 async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | None = None) -> AsyncIterator[None]:
-    """Refuse a method that does not load with every fault's place, as `validate` would tell them."""
+    """Refuse a method that does not load, with every fault and its place, as `validate` would."""
     try:
         yield
     except (ValidateBundleError, *UNFORESEEN) as error:
         request = ValidateRequest(method=method, orchestration_mode="direct", allow_signatures=True, include=[])
         bound_steps(engine.options.max_dry_steps)
         async with _judging(engine, method):
-            verdict = await judging.validate(request, engine.libraries.directory)
+            verdict = await validation.validate(request, engine.libraries.directory)
         faults = [ProblemItem.model_validate(fault) for fault in verdict.get("errors") or []]
         if faults:
             raise _invalid(faults, run_id) from error
@@ -148,8 +148,8 @@ async def _refusals_located(engine: Engine, method: MethodSource, run_id: str | 
 
 
 def _judging(engine: Engine, method: MethodSource) -> AbstractAsyncContextManager[None, None]:
-    """One method with Python is judged at a time: Pipelex imports each written copy of its tree, and one at a time."""
-    return engine.judging if method.python_files else nullcontext()
+    """The lock for a method with Python: Pipelex imports each written copy of its tree, and only one at a time."""
+    return engine.python_validation if method.python_files else nullcontext()
 
 
 def _invalid(faults: list[ProblemItem], run_id: str | None) -> ProblemError:

@@ -1,4 +1,4 @@
-"""What an engine is told at its start; import-light, since the pool writes it and the child reads it."""
+"""What an engine gets at its start; import-light, since the pool writes it and the child reads it."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -25,7 +25,7 @@ _WORKERS = {
 def modules_for(models: TwoDeckModelManager) -> list[str]:
     """What the backends with a key will import at their first call, as far as their SDKs are known here.
 
-    A local backend needs no key and is always configured, which says nothing of whether anybody uses it.
+    A local backend needs no key and is always configured, so it may well be unused.
     """
     backends = [backend for backend in models.inference_backend_library.root.values() if backend.api_key]
     sdks = {spec.sdk.split("_")[0] for backend in backends for spec in backend.model_specs.all_specs()}

@@ -13,13 +13,13 @@ from schemas.system_problems import causes_of, system_problem
 logger = logging.getLogger(__name__)
 
 TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
-"""What Python raises where a template, a concept or an array nests deeper than it can follow or compile."""
+"""What Python raises for templates, concepts or arrays that nest too deep."""
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, *TOO_DEEP)
-"""What Pipelex breaks on where a document is shaped as it does not foresee."""
+"""What Pipelex raises, unintentionally, for documents of an unexpected shape."""
 
 TOO_DEEP_DETAIL = "its templates, concepts or values nest deeper than the runtime can follow."
 _VAGUE = ("runtime.unexpected", "runtime.misconfigured")
-"""What Pipelex says where it does not know whose fault it is, or does not tell what to do."""
+"""The codes of Pipelex's problems that do not say whose fault it is or what to do."""
 
 
 def caller_problem(problem: PipelexProblem) -> Problem:
@@ -28,7 +28,7 @@ def caller_problem(problem: PipelexProblem) -> Problem:
 
 
 def problem_of(error: Exception, run_id: str | None = None) -> Problem:
-    """The problem of anything an operation raises; what nobody foresaw is logged here and hidden from the caller."""
+    """The problem of anything an operation raises. An unexpected failure is logged here and hidden from the caller."""
     if isinstance(error, ProblemError):
         return error.problem
     if isinstance(error, PipelexError):

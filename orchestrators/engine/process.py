@@ -40,7 +40,7 @@ def main(channel_fd: int, life_fd: int) -> None:
 
 
 def _print_at_once() -> None:
-    """A line that a method prints is out before the method can end its engine, in UTF-8 whatever the locale."""
+    """Write each line that a method prints at once, in UTF-8 with any locale: the method may end its engine next."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
@@ -79,10 +79,10 @@ def _first_message(channel: socket.socket, frames: FrameReader) -> dict[str, Any
 
 
 def _boot(channel: socket.socket, options: EngineOptions) -> "Engine | None":
-    """The engine, once its owner has been told that it is ready; None where it was told why it cannot be."""
+    """The booted engine, after a report to its owner; None if the boot failed and the owner got the reason."""
     try:
         engine = _booted(options)
-    except Exception as error:  # noqa: BLE001 - whatever stops a boot is reported to the owner
+    except Exception as error:  # noqa: BLE001 - the owner gets every failure of the boot
         from orchestrators.engine.problems import problem_of
 
         logger.error("Pipelex cannot boot: %s", error)
@@ -90,7 +90,7 @@ def _boot(channel: socket.socket, options: EngineOptions) -> "Engine | None":
         return None
     gc.freeze()
     gc.enable()
-    channel.sendall(encode({"ready": {"missing_credentials": engine.booted.models.missing_credentials}}))
+    channel.sendall(encode({"ready": True}))
     return engine
 
 
@@ -111,7 +111,7 @@ def _booted(options: EngineOptions) -> "Engine":
 
 
 def _for_the_user(problem: Problem) -> Problem:
-    """Whoever calls is who configured this machine, so the step is theirs, not a report to somebody."""
+    """The problem for a caller who also configured this machine: the next step is the caller's own."""
     if problem.next_step.kind != "report":
         return problem
     step = NextStep(
@@ -129,5 +129,5 @@ async def _serve(channel: socket.socket, frames: FrameReader, engine: "Engine") 
     channel.setblocking(False)
     _, server = await loop.create_connection(lambda: JobServer(engine, frames, executor), sock=channel)
     await server.closed
-    # Whatever still runs ends with the process: a method's thread cannot be joined.
+    # Threads of methods cannot be joined; they end with the process.
     _end()

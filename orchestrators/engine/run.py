@@ -42,7 +42,7 @@ _RESERVED_INPUT_KEYS = frozenset({"__class__", "__module__"})
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A job ready to be handed to whatever runs it."""
+    """A job that is ready to run."""
 
     job: PipeJob
     library: LoadedLibrary
@@ -104,7 +104,7 @@ async def prepared(
 
 @contextmanager
 def _inputs_at_fault(run_id: str) -> Iterator[None]:
-    """Whatever breaks where Pipelex shapes the inputs of a method that has loaded is the inputs' fault."""
+    """Any failure while Pipelex shapes the inputs of a loaded method is the inputs' fault."""
     try:
         yield
     except PipelexError:

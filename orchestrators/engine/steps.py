@@ -49,7 +49,7 @@ class _Steps:
         return 0
 
     def _step(self, step: SubPipe | BindingStep, above: frozenset[str]) -> int:
-        """A binding is told of like a pipe; a step that batches runs inside a batch that Pipelex adds."""
+        """A binding is reported like a pipe; a step that batches runs inside a batch that Pipelex adds."""
         if isinstance(step, BindingStep):
             return 1
         return self.of(step.pipe_code, above) + (1 if step.batch_params else 0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run has to tell."""
+    """What a run has to report."""
 
     graph: bool
     usage: bool
@@ -61,7 +61,7 @@ class Wanted:
 
 @contextmanager
 def traced(run: RunRequest, pipe: "PipeAbstract", wanted: Wanted) -> Iterator["TraceContext | None"]:
-    """Open Pipelex's tracer for the block; none where nobody wants anything of it."""
+    """Open Pipelex's tracer for the block, if anything of it is needed."""
     if not (wanted.graph or wanted.usage or wanted.listener):
         yield None
         return

@@ -146,7 +146,7 @@ def _check_package(address: str, files: Files) -> None:
 
 
 def _finding(error: BaseException) -> str:
-    """Where it is not, as far as that can be told in a few words."""
+    """Where the file should be, in a few words."""
     if isinstance(error, BadToml):
         return f": {error}"
     if not isinstance(error.__cause__, ValidationError):
@@ -174,7 +174,7 @@ def _check_text(path: str, text: str, package: str | None = None) -> None:
 
 
 def text_of(files: Files, path: str) -> str | None:
-    """The text of one file of a method, or None where it is not there or not UTF-8."""
+    """The text of one file of a method; None if it is missing or not UTF-8."""
     entry = files.get(path)
     if isinstance(entry, Base64File):
         try:

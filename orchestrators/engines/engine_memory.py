@@ -9,7 +9,7 @@ _RESIDENT_PAGES = 24 - 3
 
 
 def resident_by_session(proc: Path = Path("/proc")) -> dict[int, int] | None:
-    """Session id -> bytes that its processes have in memory; None where the system does not tell.
+    """Session id -> bytes that its processes have in memory; None if the system does not report it.
 
     An engine leads a session, so that what a method starts counts with it. Pages that processes share count for each.
     """

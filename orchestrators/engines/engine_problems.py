@@ -1,4 +1,4 @@
-"""What callers are told where an engine could not do its work."""
+"""The problems of engines that could not do their work."""
 
 from schemas.problem import ProblemError, problem_error
 
@@ -15,7 +15,7 @@ def boot_failed(detail: str) -> ProblemError:
 
 
 def engine_lost(reason: str) -> ProblemError:
-    """An engine ended, and so did the next one, before they had told what was asked of them. Nothing was run."""
+    """An engine ended, and so did the next one, before they had answered. Nothing was run."""
     return problem_error(
         "runtime.unavailable",
         f"The engine that was asked ended before it answered ({reason}).",
@@ -26,7 +26,7 @@ def engine_lost(reason: str) -> ProblemError:
 
 
 def no_answer_in_time(limit_s: float) -> ProblemError:
-    """An engine took longer to load or to judge a method than it may."""
+    """An engine took longer to load or to validate a method than it may."""
     return problem_error(
         "runtime.unavailable",
         f"No engine had answered after {limit_s:g} seconds: the method takes too long to load or to judge, or this"

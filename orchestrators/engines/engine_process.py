@@ -1,4 +1,4 @@
-"""One engine child, seen from its owner: its process, its pipe, the jobs it has."""
+"""One engine as its owner sees it: its process, its pipe and its jobs."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from schemas.problem import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
 
-# How long an engine may be silent in which a job did not stop: it is this job that holds it, and for good.
+# How long an engine with a job that did not stop may be silent: this job holds it for good.
 _STUCK_S = 20.0
 
 Message = dict[str, Any]
@@ -40,16 +40,16 @@ class EngineGone(Exception):
 
 
 class JobWithdrawn(Exception):
-    """The engine stands still, and had not taken the job up; it never will."""
+    """The engine does not answer and had not taken the job; it never will."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a job gave."""
+    """The result of a job."""
 
     value: Any
     frame: bytes
-    """The JSON object that it came in, as its member `result`: what a value takes that is kept."""
+    """The JSON object that it came in, as its member `result`: the form in which a value is kept."""
 
 
 @dataclass(eq=False)
@@ -58,7 +58,7 @@ class Job:
 
     id: int
     name: str
-    """What it is, for people: its run, or its operation."""
+    """For people: its run, or its operation."""
     listener: Listener | None
     answer: asyncio.Future[Answer]
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,7 +93,6 @@ class EngineProcess(asyncio.Protocol):
         self._keepalive = Keepalive()
         self.digests: set[str] = set()
         """The methods it has been sent, which it may hold loaded."""
-        self.missing_credentials: dict[str, list[str]] = {}
         self._jobs: dict[int, Job] = {}
         self._last_job = 0
         self._frames = FrameReader(MAX_FROM_ENGINE)
@@ -128,7 +127,7 @@ class EngineProcess(asyncio.Protocol):
 
     @property
     def is_unused(self) -> bool:
-        """Whether it holds nothing, does nothing and nobody waits for it, while it takes jobs or will."""
+        """Whether it takes jobs or will, and has no method, no job and no waiter."""
         return (self.is_ready or self.is_starting) and not (self.digests or self._jobs or self._waiting)
 
     @property
@@ -137,7 +136,7 @@ class EngineProcess(asyncio.Protocol):
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
     async def wait_ready(self) -> None:
-        """Return once it takes jobs. Raises `ProblemError` where it cannot boot, `EngineGone` where it was killed."""
+        """Return once it takes jobs. Raises `ProblemError` if it cannot boot, `EngineGone` if it was killed."""
         self._waiting += 1
         try:
             await asyncio.shield(self._ready)
@@ -165,7 +164,7 @@ class EngineProcess(asyncio.Protocol):
         output = EngineOutput(self._report, self._safe_cut)
         try:
             await anyio.Path(self.options.work_dir).mkdir(mode=0o700)
-            # Cancelled in its middle, it would leave a child that nobody waits for.
+            # If it were cancelled halfway, a child would stay without a parent that waits for it.
             with anyio.CancelScope(shield=True):
                 self._process = await asyncio.create_subprocess_exec(
                     *(*mthds_rpc_start.command("orchestrators.engine"), str(theirs.fileno()), str(life_read)),
@@ -202,7 +201,7 @@ class EngineProcess(asyncio.Protocol):
                 self._beat()
 
     def _beat(self) -> None:
-        """See whether it still answers, while it has something to do."""
+        """Check that it still answers while it has jobs."""
         if not self._jobs or self._gone.is_set():
             self._keepalive.answered()
             return
@@ -217,7 +216,7 @@ class EngineProcess(asyncio.Protocol):
             self._keepalive.pinged()
 
     def _withdraw(self) -> None:
-        """Take back the jobs that were not taken up, for another engine; what was taken up may be what stops it."""
+        """Take back the jobs that it had not taken, for another engine; one that it had taken may be what stops it."""
         for job in list(self._jobs.values()):
             try:
                 withdrawn = withdraw(self.options.work_dir, job.id)
@@ -229,7 +228,7 @@ class EngineProcess(asyncio.Protocol):
         self._end_if_left()
 
     def begin(self, operation: str, payload: Message, digest: str, listener: Listener | None) -> Job:
-        """Send a job; `outcome` gives what comes of it."""
+        """Send a job; `outcome` waits for its result."""
         self._last_job += 1
         name = f"the run {payload['run_id']}" if "run_id" in payload else f"a job '{operation}'"
         job = Job(self._last_job, name, listener, asyncio.get_running_loop().create_future())
@@ -263,17 +262,17 @@ class EngineProcess(asyncio.Protocol):
         job.listener = None
         if not job.over.is_set():
             self._send({"cancel": job.id})
-            # Who does not answer will not do so within the grace either.
+            # An engine that does not answer will not answer within the grace either.
             grace_s = 0.0 if self._keepalive.is_quiet else grace_s
             asyncio.get_running_loop().call_later(grace_s, self._give_up, job)
 
     def _give_up(self, job: Job) -> None:
-        """A cancelled job has had its time to stop. The runs of others are not ended for its sake."""
+        """Give up a cancelled job that has had its time to stop. The other jobs of the engine continue."""
         if job.over.is_set():
             return
         self._retired = self._is_stuck = True
         self._finish(job)
-        # What it has not even taken up by now need not wait until it counts as quiet.
+        # Jobs that it has not taken by now need not wait until it counts as quiet.
         self._withdraw()
         if self._jobs:
             logger.warning(
@@ -320,7 +319,7 @@ class EngineProcess(asyncio.Protocol):
         try:
             for body in self._frames.bodies(data):
                 self._take(decode(body), body)
-        except Exception as error:  # noqa: BLE001 - whatever an engine sends, it costs that engine alone
+        except Exception as error:  # noqa: BLE001 - an invalid message ends that engine alone
             reason = str(error) if isinstance(error, BrokenChannel) else type(error).__name__
             logger.error("an engine sent an invalid message (%s); it is ended", reason)
             self.kill("it sent an invalid message")
@@ -332,8 +331,7 @@ class EngineProcess(asyncio.Protocol):
         self._refuse(EngineGone("it ended while it booted"))
 
     def _take(self, message: Message, frame: bytes) -> None:
-        if "ready" in message:
-            self.missing_credentials = message["ready"]["missing_credentials"]
+        if message.get("ready") is True:
             if not self._ready.done():
                 self._ready.set_result(None)
         elif "failed" in message:
@@ -366,7 +364,7 @@ class EngineProcess(asyncio.Protocol):
     def _refuse(self, error: ProblemError | EngineGone) -> None:
         if not self._ready.done():
             self._ready.set_exception(error)
-            # Marked as seen: the engine may have been prestarted with nobody waiting.
+            # Marked as seen: the engine may have been prestarted without a waiter.
             self._ready.exception()
 
     def _reason(self) -> str:

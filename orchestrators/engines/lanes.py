@@ -1,4 +1,4 @@
-"""The engines that there are: one list for each lane, grown, shrunk and looked after."""
+"""The engines of a pool: one list for each lane, which grows and shrinks."""
 
 import logging
 import shutil
@@ -22,7 +22,7 @@ from orchestrators.engines.engine_settings import EngineSettings
 
 logger = logging.getLogger(__name__)
 
-# One job more than this in every engine of a lane, and another engine is worth its boot.
+# Jobs that every engine of a lane has before another one is booted.
 _BUSY = 2
 _MEMORY_LOOK_S = 0.5
 _NOT_NEEDED = "it was not needed any more"
@@ -51,7 +51,7 @@ class PoolSettings:
     report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # noqa: T201
     """Takes each line that an engine, or a method in it, prints."""
     redact: Callable[[Any], Any] = lambda value: value
-    """Masks secrets in a JSON value: in whatever an engine tells but the results of runs."""
+    """Masks secrets in a JSON value: in everything that an engine sends but the results of runs."""
     safe_cut: Callable[[str], int] = len
     """How much of a line may be reported before the rest of it has come."""
 
@@ -109,7 +109,7 @@ class Lanes:
         engines = self._lanes.setdefault(lane.key, [])
         most = lane.max_engines or self._settings.engine.max_engines
         staying = sum(not engine.is_leaving for engine in engines)
-        # Engines that take nothing new may be there for long; as many again stand in for them.
+        # Engines that take nothing new may stay for long; as many again may replace them.
         if any(engine.is_starting for engine in engines) or staying >= most or len(engines) >= 2 * most:
             return
         if lane.key != SHARED.key:
@@ -150,7 +150,7 @@ class Lanes:
 
     def _spawn(self, lane: Lane) -> None:
         if self._is_closing:
-            # What is started in tasks that are already cancelled may never end.
+            # A child that is started in a cancelled task group may never end.
             raise EngineGone("this process ends")
         self._spawned += 1
         work_dir = self._directory / f"engine-{self._spawned}"
@@ -199,7 +199,7 @@ class Lanes:
         self._changed = anyio.Event()
 
     async def _watch_memory(self) -> None:
-        """End each engine that has more memory than it may. Where the system does not tell, nothing is done."""
+        """End each engine that has more memory than it may. Does nothing on a system that does not report memory."""
         most = self._settings.engine.max_memory_mb
         while True:
             await anyio.sleep(_MEMORY_LOOK_S)

@@ -1,4 +1,4 @@
-"""What is asked of engines: by which of them, for how long, and what their callers are told."""
+"""The requests to engines: which engine serves one, for how long, and what its caller gets."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ class FramedResult:
 
 @dataclass(frozen=True)
 class _Order:
-    """What is asked of any engine of a lane."""
+    """A request to any engine of a lane."""
 
     operation: str
     payload: dict[str, Any]
@@ -61,7 +61,7 @@ class _Order:
     run_id: str | None = None
 
     def lost(self, gone: EngineGone) -> ProblemError:
-        """What its caller gets once it may not be tried again."""
+        """What the caller gets if it may not be tried again."""
         return engine_lost(gone.reason) if self.run_id is None else ProblemError(run_lost(self.run_id, _lost(gone)))
 
 
@@ -128,14 +128,14 @@ class EnginePool:
         return answer
 
     async def validate(self, request: ValidateRequest, lane: Lane = SHARED) -> ValidationVerdict:
-        """Judge a method. Raises `ProblemError` only where no verdict could be produced."""
+        """Validate a method. Raises `ProblemError` only if there is no verdict."""
         payload = request.model_dump(mode="json", exclude_none=True)
         return ValidationVerdict.model_validate(await self.ask("validate", payload, lane, request.method))
 
     async def check(self, run: RunRequest) -> None:
         """Load the method and find its entry pipe; raises `ProblemError` where a run would be refused.
 
-        What passed once is not looked at again: the same content passes always.
+        Content that passed once is not checked again: it always passes.
         """
         passed = (digest_of(run.method), run.pipe_code, run.run_mode)
         if passed in self._passed:

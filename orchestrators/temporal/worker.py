@@ -201,8 +201,8 @@ class TemporalWorker:
             active = self._active[execution] = ActiveRun(run_id, execution, EventLog(told or before))
             if told is not None:
                 self._runner.requeued(active)
-            # Temporal also counts tasks that a frozen worker took and never began. Only begun attempts count here, up to
-            # a limit.
+            # Temporal also counts tasks that a frozen worker took and never began. Only begun attempts count here,
+            # up to a limit.
             is_hopeless = info.attempt > self._settings.max_attempts + _TRIES_IN_VAIN
             attempt = self._settings.max_attempts + 1 if is_hopeless else active.event_log.attempt + 1
             self._begin(f"run {run_id}", self._keep, active, order, attempt)
@@ -242,7 +242,7 @@ class TemporalWorker:
         return active.outcome
 
     def _stop(self, active: ActiveRun) -> None:
-        """Stop a run whose activity was cancelled: by a caller, because this worker stops, or by Temporal, which gave it away.
+        """Stop a run whose activity was cancelled: a caller asked, this worker stops, or Temporal gave it away.
 
         In the last case its outcome is not needed, and this raises.
         """

@@ -43,7 +43,7 @@ async def connected() -> AsyncIterator[tuple[EngineProcess, Engine]]:
         process = EngineProcess(EngineOptions(work_dir="/nowhere", artifacts_dir="/nowhere"), lambda line: None)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: process, sock=ours)
         engine = Engine(theirs)
-        await engine.say(encode({"ready": {"missing_credentials": {}}}))
+        await engine.say(encode({"ready": True}))
         await process.wait_ready()
         try:
             yield process, engine

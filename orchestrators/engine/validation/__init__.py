@@ -1,1 +1,1 @@
-"""Judging a method: the verdict, every fault that can be told at once, and the place of each."""
+"""Validation of a method: the verdict, every fault that can be found at once, and the place of each."""

@@ -1,4 +1,4 @@
-"""Finding every fault of an invalid method, not only those of the stage at which Pipelex stopped."""
+"""Error recovery: finds every fault of an invalid method, not only those of the stage at which Pipelex stopped."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ from orchestrators.engine.validation.toml_recovery import Recovery, recover
 from orchestrators.engine.validation.unread import unread_values
 from schemas.toml_positions import Span, TomlText
 
-# Each look at a faulty method costs about one validation; an editor waits for the answer.
-_MAX_LOOKS = 40
-_MAX_LOOKING_S = 5.0
+# Each round costs about one validation, and an editor waits for the answer.
+_MAX_ROUNDS = 40
+_MAX_S = 5.0
 _CONTRACT_KEYS = ("inputs", "output")
 
-Look = Callable[[MethodBundles], Awaitable[ValidateBundleError | None]]
-"""Pipelex's answer to a method; None where it is valid, or where there is no verdict on it."""
+Validate = Callable[[MethodBundles], Awaitable[ValidateBundleError | None]]
+"""Pipelex's answer to a method; None if it is valid, or if there is no verdict."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,24 @@ def in_order(faults: Iterable[Located], locator: Locator) -> list[dict[str, Any]
 
 @dataclass
 class ErrorRecovery:
-    """Looks at a method again and again, with something standing in for what was found faulty before."""
+    """Validates a method again and again, with stubs in place of what was found faulty before."""
 
     method: MethodBundles
-    look: Look
+    validate: Validate
     found: list[Located] = field(default_factory=list)
     is_partial: bool = False
     """Whether a bundle could not be read at all, so that a name the others miss may well exist."""
 
     async def errors(self, first_answer: ValidateBundleError | None) -> list[dict[str, Any]]:
-        """The problem items of every fault; `first_answer` is Pipelex's on the method as it is, None where it broke."""
-        # In threads, since a large method takes long: other jobs go on meanwhile.
+        """The problem items of every fault; `first_answer` is Pipelex's on the method as it is, None if it crashed."""
+        # In threads, since a large method takes long: other jobs continue meanwhile.
         recovered = await asyncio.to_thread(self._prepare)
-        answer = first_answer if not self.found else await self._look_again()
-        end = time.monotonic() + _MAX_LOOKING_S
-        for _ in range(_MAX_LOOKS):
+        answer = first_answer if not self.found else await self._validate_again()
+        end = time.monotonic() + _MAX_S
+        for _ in range(_MAX_ROUNDS):
             if answer is None or not await asyncio.to_thread(self._take, faults_of(answer)) or time.monotonic() > end:
                 break
-            answer = await self._look_again()
+            answer = await self._validate_again()
         return await asyncio.to_thread(self._concluded, recovered, everywhere=first_answer is None and not self.found)
 
     def _prepare(self) -> dict[str, Recovery]:
@@ -124,7 +124,7 @@ class ErrorRecovery:
         self.found.append(Located(syntax_fault(file, finding), Spot(file, span, ())))
 
     def _replace_unread(self, recovered: dict[str, Recovery]) -> None:
-        """What lost a statement is no longer what its author wrote."""
+        """Replace each declaration that lost a statement: it is no longer what its author wrote."""
         for file, recovery in recovered.items():
             rest = TomlText(recovery.text)
             for statement in recovery.blanked:
@@ -134,16 +134,16 @@ class ErrorRecovery:
                     keeps_contract = len(path) > 2 and path[2] not in _CONTRACT_KEYS
                     self.stubs.replace(declaration, keeps_contract=keeps_contract, removes=False)
 
-    async def _look_again(self) -> ValidateBundleError | None:
+    async def _validate_again(self) -> ValidateBundleError | None:
         texts = self.stubs.texts()
-        return await self.look(self.method.with_bundles(texts)) if texts else None
+        return await self.validate(self.method.with_bundles(texts)) if texts else None
 
     def _take(self, faults: Iterable[Fault]) -> bool:
-        """Keep what is a fault of its own, and replace what is faulty; says whether anything was replaced."""
+        """Keep the faults of their own, and replace what is faulty; returns whether anything was replaced."""
         by_declaration: dict[Declaration, list[Located]] = {}
         for one in located(faults, self.locator):
             declaration = one.declaration
-            if not self._is_untold(one):
+            if not self._is_consequence(one):
                 self.found.append(one)
             if declaration is not None and (one.fault.from_parser or not self.is_partial):
                 by_declaration.setdefault(declaration, []).append(one)
@@ -158,16 +158,16 @@ class ErrorRecovery:
         keeps_contract = is_native or not (in_contract or removes)
         return self.stubs.replace(declaration, keeps_contract=keeps_contract, removes=bool(removes))
 
-    def _is_untold(self, one: Located) -> bool:
+    def _is_consequence(self, one: Located) -> bool:
         if self.is_partial and not one.fault.from_parser:
             return True
         fault = one.fault
         return self.stubs.may_have_caused(one.declaration, alone=fault.from_parser, at_run=fault.at_run)
 
     def _add_lint(self, recovered: dict[str, Recovery], *, everywhere: bool) -> None:
-        """In a declaration that Pipelex stopped reading at its first fault, the schema tells the others.
+        """Add the faults that the schema finds in declarations that Pipelex stopped reading at their first fault.
 
-        `everywhere` is for a method on which Pipelex itself broke.
+        `everywhere` is for a method on which Pipelex itself crashed.
         """
         without_type = {one.declaration for one in self.found if one.fault.item["code"] == "method.pipe_type_invalid"}
         faulty = {one.declaration for one in self.found if one.fault.from_parser} - without_type - {None}
@@ -179,10 +179,10 @@ class ErrorRecovery:
                     self.found.append(one)
 
     def _add_unread(self, recovered: dict[str, Recovery]) -> None:
-        """What Pipelex's reader broke on, where the schema does not tell it: it may be vague, and knows no `nan`."""
+        """Add values that Pipelex's reader crashed on and the schema misses: it may be vague, and knows no `nan`."""
         for file, recovery in recovered.items():
             known = [one.spot.path for one in self.found if one.spot.file == file]
             for one in located((value_fault(file, path) for path in unread_values(recovery.text)), self.locator):
                 path = one.spot.path
-                if not any(path[: len(told)] == told[: len(path)] for told in known):
+                if not any(path[: len(other)] == other[: len(path)] for other in known):
                     self.found.append(one)

@@ -63,11 +63,11 @@ class Fault:
     at_run: bool = False
     """Found by the dry run, not by reading."""
     from_parser: bool = False
-    """Found in one bundle alone, whatever the others hold."""
+    """Found in one bundle alone, independent of the others."""
 
     @property
     def removes(self) -> bool:
-        """Whether it is the declaration's name that is at fault, so that nothing can stand in under it."""
+        """Whether the declaration's name is at fault, so that a stub cannot have it."""
         return self.item["code"] in _REMOVING_CODES
 
 
@@ -77,7 +77,7 @@ def faults_of(error: ValidateBundleError) -> list[Fault]:
     causes = list(_causes(error))
     met = _run_failures(causes)
     from_parser = any(isinstance(cause, MthdsParserError) for cause in causes)
-    # Of a fault without any place, what Pipelex said to itself may tell it.
+    # The texts of the causes may hold the place of a fault that has none.
     cause_texts = "\n".join(str(cause) for cause in causes)
     pairs = zip(problem.errors or [], error.validation_error_items(), strict=True)
     return [_fault(item, source, met=met, cause_texts=cause_texts, from_parser=from_parser) for item, source in pairs]
@@ -87,7 +87,7 @@ def faults_of_failure(failure: BundleValidationFailure) -> list[Fault]:
     """The faults of a verdict given as a value, as a plugin's validator does."""
     items = caller_view_of(problem=failure.problem).errors or []
     if len(items) != len(failure.validation_errors):
-        # A plugin may tell its faults without what they were found on: each keeps the place it has.
+        # A plugin may give faults without the errors behind them: each keeps the place it has.
         return [_fault_alone(item) for item in items]
     return [_fault(item, source) for item, source in zip(items, failure.validation_errors, strict=True)]
 
@@ -120,7 +120,7 @@ def unread_fault(path: str, error: BadToml, package: str | None) -> Fault:
 
 
 def manifest_fault(error: MethodEntryError) -> Fault | None:
-    """What keeps a method's manifest from naming its entry pipe; None where it simply names none."""
+    """Why a method's manifest names no entry pipe; None if it simply has none."""
     problem = error.to_problem(view=ProblemView.CALLER)
     if error.resolve_error_code() == CoreCode.REQUEST_PIPE_UNSPECIFIED:
         return None
@@ -192,7 +192,7 @@ def _fault(
     wire["detail"] = _telling_detail(wire, source, failure)
     location = dict(wire.get("location", {}))
     if location.get("field") == source.source:
-        # Pipelex gives the file where it knows no field.
+        # Without a field Pipelex gives the file.
         location.pop("field", None)
     wire["location"] = location
     return Fault(
@@ -218,7 +218,7 @@ def _fault_alone(item: PipelexItem) -> Fault:
 
 
 def _telling_detail(wire: Mapping[str, Any], source: ValidationErrorItem, failure: str) -> str:
-    """The code's sentence; where it says no more than the code's title, what Pipelex found."""
+    """The code's sentence, or what Pipelex found if the sentence says no more than the code's title."""
     detail = str(wire["detail"])
     code = parse_error_code(str(wire["code"]))
     if code is None or detail != error_code_spec(code).title:
@@ -282,7 +282,7 @@ def _fields_by_code(code: str, params: Mapping[str, Any], source: ValidationErro
 
 
 def _names(params: Mapping[str, Any], source: ValidationErrorItem, sentences: list[str]) -> tuple[str, ...]:
-    """The names Pipelex gives; where it gives none, those in the first of its sentences that holds any."""
+    """The names that Pipelex gives, or else those in the first of its sentences that holds any."""
     given = [
         *(source.variable_names or []),
         source.missing_pipe_code,

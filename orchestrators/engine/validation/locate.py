@@ -198,7 +198,7 @@ class Locator:
 
 
 def _content(toml: TomlText, place: Place) -> Span | None:
-    """A value, without its quotes where it is a string of one line that says something."""
+    """A value, without its quotes if it is a string of one line that is not empty."""
     value = place.value
     if value is None or not place.is_string or toml.text[value.start : value.start + 2] in ('""', "''"):
         return value
@@ -226,7 +226,7 @@ def _token(toml: TomlText, span: Span, name: str, *, may_be_field: bool = False)
 
 
 def _broken_template_line(toml: TomlText, span: Span) -> Span | None:
-    """The line of a string on which its Jinja2 template stops to parse, or None where it parses."""
+    """The line of a string on which its Jinja2 template stops to parse; None if it parses."""
     raw = toml.text[span.start : span.end]
     quotes = 3 if raw[:3] in ('"""', "'''") else 1
     content = raw[quotes:-quotes]

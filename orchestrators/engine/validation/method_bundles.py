@@ -10,13 +10,13 @@ from orchestrators.engine.validation.locate import Locator
 from schemas.method_source import FileEntry, MethodSource
 from schemas.toml_positions import TomlText
 
-# What only a whole tree can answer: a package, a file beside the bundle, the rule on reserved domains.
+# What needs a whole tree: a package, a file beside the bundle, the rule on reserved domains.
 _NEEDS_TREE = re.compile(r"->|template_file|function_name|domain\s*=\s*['\"](?:mthds|native|pipelex)\b")
 
 
 @dataclass(frozen=True)
 class MethodBundles:
-    """The request's method, or one with something else standing in for parts of it."""
+    """The request's method, or one with stubs in place of parts of it."""
 
     source: MethodSource
     bundles: dict[str, FileEntry]
@@ -31,7 +31,7 @@ class MethodBundles:
             }
             if not source.dependencies:
                 return cls(source, loose)
-            # Pipelex judges packages beside a tree alone.
+            # Pipelex validates packages only beside a tree.
             return cls(source.model_copy(update={"mthds_contents": None, "files": loose}), loose)
         files = source.files or {}
         return cls(source, {path: files[path] for path in sorted(files) if path.endswith(BUNDLE_SUFFIX)})
@@ -67,7 +67,7 @@ class MethodBundles:
 
 
 def decoded(entry: FileEntry) -> tuple[str, int | None]:
-    """A file's text, and the offset in it of the first byte that is no UTF-8, if any."""
+    """A file's text, and the offset in it of the first byte that is not UTF-8, if any."""
     if isinstance(entry, str):
         return entry, None
     data = base64.b64decode(entry.base64)

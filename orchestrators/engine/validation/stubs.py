@@ -1,8 +1,8 @@
-"""Standing in for what is faulty, so that the rest of a method can be judged in the same answer.
+"""Stubs for faulty declarations, so that the rest of a method can be validated in the same answer.
 
 Pipelex stops at the first stage that finds a fault. A faulty pipe is therefore replaced by its signature, which every
-other pipe sees no differently, a faulty concept by a plain one, and the method is judged again. What that replacing
-may have caused is never told.
+other pipe sees no differently, a faulty concept by a plain one, and the method is validated again. A fault that the
+replacement may have caused is not reported.
 """
 
 import re
@@ -37,7 +37,7 @@ def declaration_of(file: str, path: Path) -> Declaration | None:
 
 @dataclass
 class Stubs:
-    """A method's bundles with what is faulty replaced."""
+    """A method's bundles with stubs in place of what is faulty."""
 
     bundles: dict[str, str]
     """File -> text; every text parses as TOML."""
@@ -52,7 +52,7 @@ class Stubs:
     def replace(self, declaration: Declaration, *, keeps_contract: bool, removes: bool) -> bool:
         """Replace a declaration, which may be one that could not be read; says whether anything changed.
 
-        `keeps_contract` says that others may go on as if it were there, `removes` that nothing can stand in for it.
+        `keeps_contract` says that others see no difference, `removes` that no stub can have its name.
         """
         document = self._documents.get(declaration.file)
         if document is None or declaration in self.replaced:
@@ -98,7 +98,7 @@ class Stubs:
     def _replace_in(
         self, table: dict[str, Any], declaration: Declaration, *, keeps_contract: bool, removes: bool
     ) -> bool:
-        """Put the stand-in there; says whether the contract was kept."""
+        """Put the stub there; returns whether the contract was kept."""
         old = table.pop(declaration.name)
         description = old.get("description") if isinstance(old, dict) else None
         description = description if isinstance(description, str) else "Unknown"

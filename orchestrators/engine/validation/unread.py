@@ -104,7 +104,7 @@ def _toml_of(document: dict[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value as TOML, whatever it is: tables inline, and so on one line."""
+    """Any value as TOML on one line, with inline tables."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{_written(key)} = {_written(item)}' for key, item in value.items())} }}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Judging a method: Pipelex's verdict, every fault of it that can be told at once, each with its place."""
+"""Validation of a method: Pipelex's verdict, and every fault that can be found at once, each with its place."""
 
 import shutil
 import tempfile
@@ -44,22 +44,22 @@ async def validate(request: ValidateRequest, directory: Path) -> dict[str, Any]:
     """
     method = _bundles(request)
 
-    async def look(changed: MethodBundles) -> ValidateBundleError | None:
+    async def try_again(changed: MethodBundles) -> ValidateBundleError | None:
         try:
-            await _judge(request, directory, changed)
+            await _validated(request, directory, changed)
         except ValidateBundleError as error:
             return error
         except (PipelexError, ProblemError, *UNFORESEEN):
             return None
         return None
 
-    # A missing key is no fault of the method.
+    # A missing key is not a fault of the method.
     with every_model():
         try:
-            return await _judge(request, directory, method)
+            return await _validated(request, directory, method)
         except (ValidateBundleError, *UNFORESEEN) as error:
             first_answer = error if isinstance(error, ValidateBundleError) else None
-            errors = await _faults(ErrorRecovery(method, look), first_answer)
+            errors = await _faults(ErrorRecovery(method, try_again), first_answer)
             errors = errors or _unread(error, method.locator())
             if errors:
                 return _invalid(errors)
@@ -70,7 +70,7 @@ async def _faults(recovery: ErrorRecovery, first_answer: ValidateBundleError | N
     try:
         return await recovery.errors(first_answer)
     except TOO_DEEP:
-        # What reads the method to find the place is no deeper than what reads it to run it.
+        # The search for places reads a method no deeper than a run does.
         return []
 
 
@@ -96,7 +96,7 @@ async def validate_by(ask: Ask, request: ValidateRequest, directory: Path) -> di
     if not isinstance(verdict, BundleValidationFailure):
         return _valid(verdict, method, written)
     if not verdict.validation_errors:
-        # It could not judge, and says why.
+        # There is no verdict, and the problem says why.
         raise ProblemError(caller_problem(verdict.problem))
     locator = method.locator()
     return _invalid(in_order(located(faults_of_failure(verdict), locator), locator))
@@ -128,7 +128,7 @@ class _Written:
     """Why a tree has no such pipe."""
 
 
-async def _judge(request: ValidateRequest, directory: Path, method: MethodBundles) -> dict[str, Any]:
+async def _validated(request: ValidateRequest, directory: Path, method: MethodBundles) -> dict[str, Any]:
     """Pipelex's own verdict on a valid method; raises `ValidateBundleError` for an invalid one."""
     async with _written(request, directory, method) as written:
         contents = written.tree.contents or method.loose_texts()

@@ -16,7 +16,6 @@ from rpc_server.mcp.tools.run_calls import RunCalls
 from rpc_server.mcp.tools.run_results import PICTURE_KEY, RunResults
 from rpc_server.mcp.tools.tool_schemas import MAX_DESCRIPTION
 from rpc_server.mcp.tools.tool_specs import TOOLS, definition_of
-from rpc_server.wire.binding import bind
 from schemas.json_types import Json
 from schemas.params import (
     InputsParams,
