@@ -37,6 +37,21 @@ def run_not_finished(run_id: str) -> ProblemError:
     )
 
 
+def no_worker(mode: str, detail: str) -> ProblemError:
+    """The refusal of a call that would wait for a worker while none is there."""
+    return problem_error(
+        "runtime.unavailable",
+        detail,
+        domain="operator",
+        retry="yes",
+        next_step=(
+            "retry",
+            f"Start `mthds-rpc worker --orchestration-mode {mode}`, then try again; `start` does not wait.",
+        ),
+        params={"dependency": "orchestrator"},
+    )
+
+
 def result_not_kept(run_id: str) -> ProblemError:
     """The refusal of a result that had to make room for those of newer runs."""
     return problem_error(

@@ -4,8 +4,10 @@ import json
 import logging
 from typing import Any, NoReturn
 
-from dbos import DBOS, DBOSClient, error
+from dbos import DBOS as DBOS
+from dbos import DBOSClient as DBOSClient
 from dbos import _serialization as serialization
+from dbos import error
 
 NoSuchWorkflow = error.DBOSNonExistentWorkflowError
 
@@ -51,17 +53,3 @@ def log_through_root() -> None:
 def hush() -> None:
     """Silence DBOS while the process ends."""
     _logger.setLevel(logging.CRITICAL)
-
-
-__all__ = [
-    "APPLICATION",
-    "DBOS",
-    "JSON",
-    "QUEUE",
-    "WIRE_VERSION",
-    "WORKFLOW",
-    "DBOSClient",
-    "NoSuchWorkflow",
-    "hush",
-    "log_through_root",
-]

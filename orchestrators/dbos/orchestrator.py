@@ -15,8 +15,7 @@ from orchestrators.dbos.retention import Pruner
 from orchestrators.dbos.supervisor import WorkerSupervisor
 from orchestrators.plugins.contract import EventSink, PluginContext
 from schemas.canonical import request_digest
-from schemas.problem import ProblemError, problem_error
-from schemas.run_problems import run_id_taken
+from schemas.run_problems import no_worker, run_id_taken
 from schemas.runs import RunRequest, RunResult, RunState, StartAck
 from schemas.times import iso_time
 
@@ -72,7 +71,7 @@ class DbosOrchestrator:
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Start a run and wait for its end; cancelling this leaves the run going."""
         if not (self._keeps_workers or await self._database.in_thread(self._executors.any_alive)):
-            raise _no_worker()
+            raise no_worker(MODE, "No worker is alive that could run it, and `execute` would wait for one.")
         await self.start(run)
         if events is None:
             await self._ledger.ended(run.run_id)
@@ -93,18 +92,4 @@ def _acknowledged(run_id: str, state: RunState, created_at: float, alive: bool) 
         state=state,
         created_at=iso_time(created_at),
         worker_alive=alive,
-    )
-
-
-def _no_worker() -> ProblemError:
-    return problem_error(
-        "runtime.unavailable",
-        "No worker is alive that could run it, and `execute` would wait for one.",
-        domain="operator",
-        retry="yes",
-        next_step=(
-            "retry",
-            "Start `mthds-rpc worker --orchestration-mode dbos`, then try again; `start` does not wait.",
-        ),
-        params={"dependency": "orchestrator"},
     )

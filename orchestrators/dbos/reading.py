@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from orchestrators.dbos.rows import MOST, RunRow, count, literal, state_of, stored_json
+from orchestrators.dbos.rows import MOST, RunRow, column, literal, stored_json
 from orchestrators.dbos.tables import events as events_table
 from orchestrators.dbos.tables import results, runs, writable
 from schemas.params import RUN_ID_PATTERN
@@ -113,9 +113,10 @@ def standings(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, 
 
 
 def _standing(row: Any) -> Standing:
-    state = state_of(row.state)
+    state, _ = column(row, "state")
+    event_count, _ = column(row, "event_count")
     is_over = state.is_final or (not state.is_known and row.finished_at is not None)
-    return Standing(state, _or(count, row.event_count, 0), is_over)
+    return Standing(state, event_count, is_over)
 
 
 def _record(row: Any, mode: str) -> RunRecord:
@@ -148,13 +149,6 @@ def _problem(run: RunRow) -> Problem | None:
 
 def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else iso_time(seconds)
-
-
-def _or(read: Any, value: object, otherwise: Any) -> Any:
-    try:
-        return read(value)
-    except ValueError:
-        return otherwise
 
 
 def _cursor(row: Any) -> str:

@@ -53,11 +53,9 @@ class RunRow:
         """From a row with every column of the table. Raises nothing."""
         values: dict[str, Any] = {}
         damage = []
-        for name, (read, otherwise) in _COLUMNS.items():
-            try:
-                values[name] = read(getattr(row, name))
-            except (ValueError, TypeError):
-                values[name] = otherwise
+        for name in _COLUMNS:
+            values[name], is_sound = column(row, name)
+            if not is_sound:
                 damage.append(name)
         return cls(**values, damage=tuple(damage))
 
@@ -72,12 +70,13 @@ class RunRow:
         return (self.deadline or self.created_at) - self.created_at
 
 
-def state_of(word: object) -> RunState:
-    """The state that is stored. A value that is not a state counts as failed, as in the run's record."""
+def column(row: Any, name: str) -> tuple[Any, bool]:
+    """The value of a column of a run's row, and whether it could be read; else the value is a default."""
+    read, otherwise = _COLUMNS[name]
     try:
-        return _state(word)
-    except ValueError:
-        return RunState.FAILED
+        return read(getattr(row, name)), True
+    except (ValueError, TypeError):
+        return otherwise, False
 
 
 def key(value: object) -> Any:

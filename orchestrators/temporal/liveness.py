@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import TaskQueueType, WorkerStatus
 from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
 from temporalio.api.worker.v1 import WorkerHeartbeat
@@ -12,6 +11,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from orchestrators.temporal.connection import Connection
+from orchestrators.temporal.history import seconds_of
 from orchestrators.temporal.names import RUNS
 from orchestrators.temporal.sdk_runtime import WORKER_BEAT_S
 
@@ -42,7 +42,7 @@ async def any_worker(connection: Connection) -> bool:
 
 
 def _is_working(beat: WorkerHeartbeat, now: float) -> bool:
-    return beat.status == WorkerStatus.WORKER_STATUS_RUNNING and _seconds(beat.heartbeat_time) >= now - _FRESH_S
+    return beat.status == WorkerStatus.WORKER_STATUS_RUNNING and seconds_of(beat.heartbeat_time) >= now - _FRESH_S
 
 
 def _asks_for_work(pollers: Iterable[PollerInfo], beats: Sequence[WorkerHeartbeat], now: float) -> bool:
@@ -50,9 +50,9 @@ def _asks_for_work(pollers: Iterable[PollerInfo], beats: Sequence[WorkerHeartbea
     since = now - (_FRESH_S if beats else _ASKED_WITHIN_S)
     last: dict[str, float] = {}
     for beat in beats:
-        last[beat.worker_identity] = max(last.get(beat.worker_identity, 0.0), _seconds(beat.heartbeat_time))
+        last[beat.worker_identity] = max(last.get(beat.worker_identity, 0.0), seconds_of(beat.heartbeat_time))
     return any(
-        _seconds(poller.last_access_time) > max(since, last.get(poller.identity, 0.0) + _BEHIND_S) for poller in pollers
+        seconds_of(one.last_access_time) > max(since, last.get(one.identity, 0.0) + _BEHIND_S) for one in pollers
     )
 
 
@@ -79,7 +79,3 @@ async def _pollers(client: Client, task_queue: str) -> list[PollerInfo]:
     )
     found = await client.workflow_service.describe_task_queue(request)
     return [poller for poller in found.pollers if poller.identity.endswith(f" {RUNS}")]
-
-
-def _seconds(time: Timestamp) -> float:
-    return time.seconds + time.nanos / 1e9

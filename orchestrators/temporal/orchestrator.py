@@ -83,7 +83,7 @@ class TemporalOrchestrator:
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Start a run and wait for its end; cancelling this leaves the run going."""
         if not await any_worker(self._connection):
-            raise ProblemError(no_worker(self._connection.settings.task_queue))
+            raise no_worker(self._connection.settings.task_queue)
         await self.start(run)
         if events is not None:
             async for event in self._ledger.watch(run.run_id, 0):

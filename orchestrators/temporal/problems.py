@@ -16,7 +16,9 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from schemas.problem import Problem, problem
+from orchestrators.temporal import MODE
+from schemas import run_problems
+from schemas.problem import Problem, ProblemError, problem
 from schemas.run_problems import run_cancelled, run_id_taken, run_lost, run_not_found, run_timed_out
 
 MAPPED: Mapping[str, type[BaseException]] = {
@@ -84,19 +86,10 @@ def not_connected(address: str, why: str) -> Problem:
     return unreachable(address, why)
 
 
-def no_worker(task_queue: str) -> Problem:
-    """The server answers, and no worker is there."""
-    return problem(
-        "runtime.unavailable",
-        f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one.",
-        next_step=(
-            "retry",
-            "Start `mthds-rpc worker --orchestration-mode temporal`, then try again; `start` does not wait.",
-        ),
-        domain="operator",
-        retry="yes",
-        params={"dependency": "orchestrator"},
-    )
+def no_worker(task_queue: str) -> ProblemError:
+    """The refusal of a call that would wait for a worker of the task queue."""
+    detail = f"No worker takes up runs of the task queue {task_queue!r}, and this call would wait for one."
+    return run_problems.no_worker(MODE, detail)
 
 
 def misconfigured(detail: str) -> Problem:

@@ -38,7 +38,7 @@ class TemporalValidator:
     async def validate(self, request: ValidateRequest) -> ValidationVerdict:
         """Have a worker validate a method. Raises `ProblemError` if none can."""
         if not await any_worker(self._connection):
-            raise ProblemError(no_worker(self._connection.settings.task_queue))
+            raise no_worker(self._connection.settings.task_queue)
         validation_id = f"validate-{uuid.uuid4().hex}"
         try:
             payload = await self._payloads.pack(validation_id, request.model_dump(mode="json", exclude_none=True))
