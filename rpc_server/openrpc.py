@@ -18,7 +18,7 @@ from rpc_server.calls.services import Services
 from rpc_server.calls.table import wire_methods
 from rpc_server.wire.errors import CANCELLED, PARSE_ERROR
 from schemas.problem import Problem
-from schemas.problem_codes import title_of
+from schemas.problem_codes import problem_code
 
 _REF = "#/components/schemas/{model}"
 
@@ -101,7 +101,10 @@ def _error(integer: int, codes: list[str]) -> dict[str, Any]:
     return {
         "code": integer,
         "message": ", ".join(sorted({f"{code.rpartition('.')[0]}.*" for code in codes})),
-        "data": {"schema": {"$ref": _REF.format(model="Problem")}, "codes": {code: title_of(code) for code in codes}},
+        "data": {
+            "schema": {"$ref": _REF.format(model="Problem")},
+            "codes": {code: problem_code(code).title for code in codes},
+        },
     }
 
 

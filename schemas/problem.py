@@ -1,13 +1,11 @@
 """The problem document: the one value every failure is (MTHDS Protocol, "Errors"; RFC 9457)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from schemas.base import Open
-from schemas.problem_codes import title_of
-
-Retry = Literal["no", "yes", "outcome_unknown"]
+from schemas.problem_codes import Retry, problem_code
 
 
 class Position(Open):
@@ -93,20 +91,24 @@ def problem(
     detail: str,
     *,
     next_step: tuple[str, str],
-    domain: str = "input",
-    retry: Retry = "no",
+    domain: str | None = None,
+    retry: Retry | None = None,
     params: dict[str, Any] | None = None,
     location: Location | None = None,
     errors: list[ProblemItem] | None = None,
     run_id: str | None = None,
 ) -> Problem:
-    """The document of a failure, with the title of its code. `next_step` is (kind, sentence)."""
+    """The document of a failure. `next_step` is (kind, sentence).
+
+    The title is that of its code; so are `domain`, who has to act, and `retry`, unless they are given.
+    """
+    known = problem_code(code)
     return Problem(
         code=code,
-        title=title_of(code),
+        title=known.title,
         detail=detail,
-        domain=domain,
-        retry=retry,
+        domain=domain or known.domain,
+        retry=retry or known.retry,
         next_step=NextStep(kind=next_step[0], detail=next_step[1]),
         params=params,
         location=location,
@@ -120,8 +122,8 @@ def problem_error(
     detail: str,
     *,
     next_step: tuple[str, str],
-    domain: str = "input",
-    retry: Retry = "no",
+    domain: str | None = None,
+    retry: Retry | None = None,
     params: dict[str, Any] | None = None,
     location: Location | None = None,
     errors: list[ProblemItem] | None = None,

@@ -29,8 +29,6 @@ def run_not_finished(run_id: str) -> ProblemError:
     return problem_error(
         "run.not_finished",
         f"The run {run_id!r} is still going.",
-        domain="runtime",
-        retry="yes",
         next_step=("wait", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
         params={"pipeline_run_id": run_id},
         run_id=run_id,
@@ -43,7 +41,6 @@ def no_worker(mode: str, detail: str) -> ProblemError:
         "runtime.unavailable",
         detail,
         domain="operator",
-        retry="yes",
         next_step=(
             "retry",
             f"Start `mthds-rpc worker --orchestration-mode {mode}`, then try again; `start` does not wait.",
@@ -74,8 +71,6 @@ def run_cancelled(run_id: str | None) -> Problem:
         "run.cancelled",
         "The run was cancelled before it ended.",
         next_step=("retry", "Run it again if its result is still wanted."),
-        domain="input",
-        retry="yes",
         run_id=run_id,
     )
 
@@ -91,7 +86,6 @@ def run_timed_out(run_id: str | None, limit_s: float | None, setting: str = "tim
         "run.timed_out",
         f"The run was stopped {after}.",
         next_step=("change_method", f"Raise `{setting}`, or make the method do less, then run it again."),
-        domain="method",
         params=None if limit is None else {"timeout": limit},
         run_id=run_id,
     )
@@ -103,8 +97,6 @@ def run_lost(run_id: str | None, detail: str) -> Problem:
         "run.lost",
         detail,
         next_step=("retry", "Look for what the run may already have done, then run it again."),
-        domain="runtime",
-        retry="outcome_unknown",
         params={"pipeline_run_id": run_id} if run_id is not None else None,
         run_id=run_id,
     )
@@ -137,6 +129,5 @@ def run_unexpected(run_id: str, process: str = "worker") -> Problem:
         "runtime.unexpected",
         f"The {process} met an unexpected failure; its stderr holds the details.",
         next_step=("report", f"Report it with what the {process}'s stderr holds."),
-        domain="runtime",
         run_id=run_id,
     )

@@ -35,7 +35,6 @@ def _misconfigured(error: OSError) -> Problem:
             "Let this user read and write it, or set PIPELEX_HOME, XDG_STATE_HOME or TMPDIR to a folder of its"
             " own; the server's stderr names it, and `mthds-rpc doctor` looks too.",
         ),
-        domain="operator",
         params={"component": "files"},
     )
 
@@ -46,7 +45,6 @@ def _unavailable(detail: str, step: str) -> Problem:
         detail,
         next_step=("retry", step),
         domain="operator",
-        retry="yes",
         params={"dependency": "machine"},
     )
 

@@ -49,7 +49,6 @@ def made_by_newer(release: str) -> LedgerUnusable:
     error = problem_error(
         "runtime.misconfigured",
         f"The database of runs was made by release {release} of mthds-rpc, and this release cannot use it.",
-        domain="operator",
         next_step=("upgrade", f"Install mthds-rpc {release} or later, or name another `database_url`."),
         params={"component": "orchestrator", "release": release},
     )
@@ -85,7 +84,6 @@ def unavailable(detail: str, step: str) -> ProblemError:
         "runtime.unavailable",
         detail,
         domain="operator",
-        retry="yes",
         next_step=("retry", f"{step} The server's stderr holds the reason."),
         params={"dependency": "orchestrator"},
     )
@@ -96,7 +94,6 @@ def broken(detail: str, step: str) -> ProblemError:
     return problem_error(
         "runtime.misconfigured",
         detail,
-        domain="operator",
         next_step=("fix_configuration", f"{step} The server's stderr holds the reason."),
         params={"component": "orchestrator"},
     )

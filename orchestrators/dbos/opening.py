@@ -23,7 +23,6 @@ def _misconfigured(fault: SettingFault) -> ProblemError:
     return problem_error(
         "runtime.misconfigured",
         f"The setting {'.'.join(fault.key)} of rpc_dbos.toml {fault.message}.",
-        domain="operator",
         next_step=("fix_configuration", "Correct it, then start again; `mthds-rpc config` says where it is set."),
         params={"component": "orchestrator"},
     )

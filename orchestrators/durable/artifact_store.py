@@ -106,7 +106,6 @@ def _unusable(error: OSError) -> ProblemError:
         "runtime.unavailable",
         f"The artifact store cannot be used: {error.strerror or type(error).__name__}.",
         domain="operator",
-        retry="yes",
         next_step=("retry", "See that `artifact_store` can be reached and written to, then try again."),
         params={"dependency": "artifact_store"},
     )

@@ -156,7 +156,6 @@ def _invalid(faults: list[ProblemItem], run_id: str | None) -> ProblemError:
     return problem_error(
         "method.invalid",
         f"The method does not validate: {faults[0].detail}",
-        domain="method",
         next_step=("change_method", "Fix each fault that `errors` lists, then send the request again."),
         errors=faults,
         run_id=run_id,

@@ -82,7 +82,6 @@ def too_many_steps(limit: int, run_id: str | None) -> Problem:
             "change_method",
             "Have the method start fewer pipes, or raise `max_dry_steps` under [engine] in rpc_override.toml.",
         ),
-        domain="method",
         params={"limit": limit},
         run_id=run_id,
     )

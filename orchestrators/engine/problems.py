@@ -62,7 +62,6 @@ def _too_deep() -> Problem:
         "method.invalid",
         f"The method does not validate: {TOO_DEEP_DETAIL}",
         next_step=("change_method", "Make it flatter: fewer levels inside one another."),
-        domain="method",
     )
 
 
@@ -72,6 +71,5 @@ def package_invalid(detail: str, path: str | None = None) -> Problem:
         "method.package_invalid",
         detail,
         next_step=("change_method", "Correct that METHODS.toml, then send the request again."),
-        domain="method",
         params={"reason": "manifest_invalid", **({"path": path} if path is not None else {})},
     )

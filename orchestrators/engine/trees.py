@@ -120,7 +120,6 @@ def _refused(error: MethodTreeRefusedError) -> ProblemError:
     return problem_error(
         "method.package_invalid",
         error.message,
-        domain="method",
         next_step=("change_method", "Correct the files of the method, then send the request again."),
         params={"reason": str(refusal.code), **({"path": refusal.names[0]} if refusal.names else {})},
     )

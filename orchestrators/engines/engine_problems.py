@@ -9,7 +9,6 @@ def boot_failed(detail: str) -> ProblemError:
         "runtime.unavailable",
         detail,
         domain="operator",
-        retry="yes",
         next_step=("retry", "Try again; if it stays so, `mthds-rpc doctor` says what is wrong with this machine."),
     )
 
@@ -19,8 +18,6 @@ def engine_lost(reason: str) -> ProblemError:
     return problem_error(
         "runtime.unavailable",
         f"The engine that was asked ended before it answered ({reason}).",
-        domain="runtime",
-        retry="yes",
         next_step=("retry", "Ask again; if it stays so, see what the server's stderr says of the engine."),
     )
 
@@ -31,8 +28,6 @@ def no_answer_in_time(limit_s: float) -> ProblemError:
         "runtime.unavailable",
         f"No engine had answered after {limit_s:g} seconds: the method takes too long to load or to judge, or this"
         " machine is too busy.",
-        domain="runtime",
-        retry="yes",
         next_step=(
             "change_method",
             "Make the method smaller, or raise `verdict_timeout_s` under [engine] in rpc_override.toml.",
@@ -46,7 +41,6 @@ def python_refused(file: str) -> ProblemError:
     return problem_error(
         "pipelex.deployment.custom_code_requires_sandbox",
         f"The method holds Python, in {file!r}, which would run on this machine with your rights.",
-        domain="operator",
         next_step=(
             "fix_configuration",
             "If you trust the method, start the server with --allow-python, or set `allow_python` under [engine] in"

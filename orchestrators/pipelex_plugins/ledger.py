@@ -94,8 +94,6 @@ def _elsewhere(record: RunRecord) -> ProblemError:
     return problem_error(
         "run.outcome_unknown",
         f"The run was handed to the orchestrator '{record.orchestration_mode}', whose own system alone follows it.",
-        domain="runtime",
-        retry="outcome_unknown",
         next_step=("read_run", "Look the run up there, under the `workflow_id` of its acknowledgement."),
         params={"pipeline_run_id": record.pipeline_run_id},
         run_id=record.pipeline_run_id,

@@ -299,7 +299,6 @@ def _misconfigured(fault: PluginFault) -> ProblemError:
     return problem_error(
         "pipelex.plugin.conflict",
         f"The call failed, and what it means cannot be told: {fault}.",
-        domain="operator",
         next_step=("fix_configuration", "Disable one of the two under [plugins] in rpc_override.toml."),
     )
 
@@ -308,7 +307,6 @@ def _not_served(mode: str, served: list[str]) -> ProblemError:
     return problem_error(
         "runtime.unsupported",
         f"No installed plugin serves the orchestration mode '{mode}'. Installed: {', '.join(served) or 'none'}.",
-        domain="operator",
         next_step=("change_input", "Name a mode that is installed; `mthds-rpc plugins` lists them."),
         params={"capability": f"orchestration_mode {mode}", "available": served},
     )
@@ -318,7 +316,6 @@ def _cannot_begin(origin: PluginOrigin, mode: str) -> ProblemError:
     return problem_error(
         "pipelex.plugin.broken",
         f"The plugin {origin}, which serves the orchestration mode '{mode}', failed when it was first used.",
-        domain="operator",
         next_step=("fix_configuration", "Look at the server's stderr for the reason, and mend or disable the plugin."),
         params={"plugin": origin.name},
     )

@@ -73,7 +73,6 @@ def unreachable(address: str, why: str) -> Problem:
         f"The Temporal server at {address} cannot be reached: {_one_line(why)}.",
         next_step=("retry", "Try again once the server is up; `mthds-rpc config` says where its address is set."),
         domain="operator",
-        retry="yes",
         params={"dependency": "orchestrator"},
     )
 
@@ -98,7 +97,6 @@ def misconfigured(detail: str) -> Problem:
         "runtime.misconfigured",
         detail,
         next_step=("fix_configuration", "Correct it, then start again; `mthds-rpc config` says where it is set."),
-        domain="operator",
         params={"component": "orchestrator"},
     )
 
@@ -113,7 +111,6 @@ def too_large(size: int | None, limit: int | None) -> Problem:
             "change_input",
             "Send less, or set `artifact_store` in rpc_temporal_override.toml for server and workers alike.",
         ),
-        domain="input",
         params={name: value for name, value in (("limit", limit), ("size", size)) if value is not None} or None,
     )
 
@@ -124,8 +121,6 @@ def unreadable(run_id: str) -> Problem:
         "run.lost",
         f"Some of what Temporal keeps of the run {run_id!r} cannot be read by this release of mthds-rpc.",
         next_step=("report", "Ask the release that started the run, or look at the run in Temporal itself."),
-        domain="runtime",
-        retry="outcome_unknown",
         params={"pipeline_run_id": run_id},
         run_id=run_id,
     )
@@ -138,7 +133,6 @@ def run_terminated(run_id: str | None, why: str | None) -> Problem:
         "run.terminated",
         f"The run was terminated in Temporal{said}.",
         next_step=("report", "Ask whoever runs the Temporal server why, then run it again."),
-        domain="operator",
         params={"ended_by": "operator"},
         run_id=run_id,
     )
@@ -201,7 +195,6 @@ def _failed(run_id: str | None, detail: str) -> Problem:
         "run.failed",
         _one_line(detail) or "The run ended without success.",
         next_step=("report", "Look at the run in Temporal, and report it to whoever runs that."),
-        domain="runtime",
         run_id=run_id,
     )
 

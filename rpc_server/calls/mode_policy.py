@@ -76,14 +76,12 @@ def no_such_mode(mode: str, settings: Settings, installed: list[str]) -> Problem
         return problem_error(
             "runtime.unsupported",
             detail,
-            domain="operator",
             next_step=("change_input", f"{remedy}, or name a mode that is installed."),
             params={"capability": f"orchestration_mode {mode}", "available": installed},
         )
     return problem_error(
         "pipelex.plugin.not_found",
         detail,
-        domain="operator",
         next_step=(
             "fix_configuration",
             f"{remedy}, or set `orchestration_mode` in api_override.toml to an installed one.",
@@ -98,7 +96,6 @@ def _start_unsupported(mode: str, settings: Settings, capable: list[str]) -> Pro
     return problem_error(
         "runtime.unsupported",
         f"The orchestration mode '{mode}' does not support `start`.",
-        domain="operator",
         next_step=("change_input", f"Call `execute`, which waits, or {remedy}."),
         params={"capability": "start", "orchestration_mode": mode},
     )

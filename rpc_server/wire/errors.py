@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from schemas.problem_codes import title_of
+from schemas import problem_codes as codes
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ def unexpected(error: BaseException) -> RpcError:
         "runtime.unexpected",
         f"The server met an unexpected failure; its log names it by the reference {reference}.",
         ("report", "Report it with the lines that the server's stderr holds under that reference."),
-        domain="runtime",
         params={"reference": reference},
     )
 
@@ -96,8 +95,6 @@ def overloaded(limit: int) -> RpcError:
         "runtime.unavailable",
         f"{limit} calls are in flight already, as many as the server takes at once.",
         ("retry", "Send the call again when an earlier one has been answered."),
-        domain="runtime",
-        retry="yes",
         params={"limit": limit},
     )
 
@@ -109,7 +106,6 @@ def cancelled() -> RpcError:
         "run.cancelled",
         "The call was cancelled by its caller before it ended.",
         ("retry", "Call again if the result is still wanted."),
-        retry="yes",
     )
 
 
@@ -120,8 +116,6 @@ def stopping() -> RpcError:
         "runtime.unavailable",
         "The server stopped before the call had ended.",
         ("retry", "Call again on a server that is running."),
-        domain="runtime",
-        retry="yes",
     )
 
 
@@ -140,23 +134,17 @@ def shortened(text: str) -> str:
 
 
 def rpc_error(
-    code: int,
-    problem_code: str,
-    detail: str,
-    next_step: tuple[str, str],
-    *,
-    domain: str = "input",
-    retry: str = "no",
-    params: dict[str, Any] | None = None,
+    code: int, problem_code: str, detail: str, next_step: tuple[str, str], *, params: dict[str, Any] | None = None
 ) -> RpcError:
     """An error with a problem document; `next_step` is its kind and a sentence."""
+    known = codes.problem_code(problem_code)
     kind, sentence = next_step
     data: dict[str, Any] = {
         "code": problem_code,
-        "title": title_of(problem_code),
+        "title": known.title,
         "detail": detail,
-        "domain": domain,
-        "retry": retry,
+        "domain": known.domain,
+        "retry": known.retry,
         "next_step": {"kind": kind, "detail": sentence},
     }
     if params:

@@ -128,7 +128,6 @@ def _unavailable(detail: str) -> ProblemError:
         "runtime.unavailable",
         detail,
         domain="operator",
-        retry="yes",
         next_step=("retry", "See that the disk or the network drive of the workspace answers, then try again."),
         params={"dependency": "files"},
     )

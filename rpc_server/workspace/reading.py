@@ -140,7 +140,6 @@ def _invalid(given: str, detail: str, reason: str, **params: Any) -> ProblemErro
     return problem_error(
         "method.package_invalid",
         detail,
-        domain="method",
         next_step=("change_method", f"Correct the files of '{given}', then send the request again."),
         params={"reason": reason, **params},
         location=Location(file=params["path"]) if "path" in params else None,
@@ -160,7 +159,6 @@ def _changed(given: str, path: str) -> ProblemError:
         "method.changed_concurrently",
         f"The file '{path}' of '{given}' changed while it was read.",
         domain="method",
-        retry="yes",
         next_step=("retry", "Send the request again."),
         params={"path": path},
     )

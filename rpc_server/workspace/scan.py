@@ -391,6 +391,5 @@ def _broken(path: str, why: str, line: int | None = None, column: int | None = N
         "method.invalid",
         f"{path} cannot be read: {why}.",
         next_step=("change_method", f"Correct {path}."),
-        domain="method",
         errors=[ProblemItem(code="method.syntax", detail=why, location=location)],
     )

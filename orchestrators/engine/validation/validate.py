@@ -109,7 +109,6 @@ def _bundles(request: ValidateRequest) -> MethodBundles:
     raise problem_error(
         "method.package_invalid",
         "The method holds no .mthds bundle, so there is nothing to judge.",
-        domain="method",
         next_step=("change_method", "Add a bundle to the method, then send the request again."),
         params={"reason": "no_bundle"},
     )

@@ -24,7 +24,6 @@ def invalid(verdict: ValidationVerdict) -> Problem:
         "method.invalid",
         f"The method does not validate{first}",
         next_step=("change_method", "Fix each fault that `errors` lists."),
-        domain="method",
         errors=faults,
     )
 
