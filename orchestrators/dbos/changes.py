@@ -62,10 +62,10 @@ class Changes:
                     last_good = time.monotonic()
                 except ProblemError as error:
                     if time.monotonic() - last_good > _PATIENCE_S:
-                        self._tell_all(error)
+                        self._fail_all(error)
                 except Exception as error:  # noqa: BLE001 - raised again in each waiter
                     logger.exception("the changes of runs cannot be read")
-                    self._tell_all(error)
+                    self._fail_all(error)
                 await anyio.sleep(_POLL_S)
         finally:
             self._is_looking = False
@@ -83,7 +83,7 @@ class Changes:
                 waiter.standing = standing
                 waiter.changed.set()
 
-    def _tell_all(self, error: Exception) -> None:
+    def _fail_all(self, error: Exception) -> None:
         for waiter in self._waiters:
             waiter.error = error
             waiter.changed.set()

@@ -70,7 +70,7 @@ class Maintenance:
         self._overdue: dict[tuple[str, int], float] = {}
         self._pruned_at: float | None = None
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Do every task in its own interval, until cancelled. Raises `LedgerUnusable`."""
         due = dict.fromkeys((self.recover, self.end_overdue, self.collect_strays, self.prune), 0.0)
         every = {self.recover: _RECOVER_S, self.end_overdue: _OVERDUE_S, self.collect_strays: _STRAYS_S}
@@ -97,7 +97,7 @@ class Maintenance:
         # A worker without runs must notice a newer release too.
         await self._database.read(refuse_newer)
         running = await self._database.rows(sa.select(runs).where(runs.c.state == RunState.RUNNING))
-        await self._each(running, self._look_at)
+        await self._each(running, self._check)
         owners = {run.executor for run in map(RunRow.of, running) if run.executor is not None}
         owners = (owners | await self._queue.owners()) - {self._executor}
         burial = self._executors.burying(owners)
@@ -109,7 +109,7 @@ class Maintenance:
             with anyio.CancelScope(shield=True):
                 await self._database.in_thread(burial.__exit__, None, None, None)
 
-    async def _look_at(self, row: Any) -> None:
+    async def _check(self, row: Any) -> None:
         run = RunRow.of(row)
         if run.damage:
             raise DamagedRow(run.run_id, ", ".join(run.damage))
@@ -137,7 +137,7 @@ class Maintenance:
         await self._each(await self._database.rows(select), partial(self._end_overdue, now=now, seen=seen))
 
     async def _end_overdue(self, row: Any, now: float, seen: dict[tuple[str, int], float]) -> None:
-        await self._look_at(row)
+        await self._check(row)
         run = RunRow.of(row)
         if run.deadline is None or run.deadline + self._clock.set_forward_since(run.created_at) >= now - _LATE_S:
             return

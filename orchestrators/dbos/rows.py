@@ -99,7 +99,7 @@ def literal(value: object) -> Any:
 def stored_json(text: object) -> Any:
     """The JSON that is stored. Raises `ValueError` for other text, and for JSON that is nested too deep to be sent."""
     if not isinstance(text, str):
-        raise ValueError("this is no text")
+        raise ValueError("this is not text")
     try:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -118,32 +118,32 @@ def _is_flat(value: Any, depth: int) -> bool:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def count(value: object) -> int:
     """A count. Raises `ValueError`."""
     if type(value) is not int or not 0 <= value <= MOST:
-        raise ValueError("this is no count")
+        raise ValueError("this is not a count")
     return value
 
 
 def moment(value: object) -> float:
     """Seconds since the epoch. Raises `ValueError`."""
     if type(value) not in (int, float) or not 0 <= value <= _LAST_TIME:  # type: ignore[operator]
-        raise ValueError("this is no time")
+        raise ValueError("this is not a time")
     return float(value)  # type: ignore[arg-type]
 
 
 def _text(value: object) -> str:
     if not is_clean(value):
-        raise ValueError("this is no text")
+        raise ValueError("this is not text")
     return str(value)
 
 
 def _state(word: object) -> RunState:
     if not isinstance(word, str):
-        raise ValueError("this is no state")
+        raise ValueError("this is not a state")
     return RunState.of(word)
 
 

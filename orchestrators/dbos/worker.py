@@ -88,7 +88,7 @@ class DbosWorker:
         async with self._registered(), anyio.create_task_group() as tasks:
             await self._launch()
             tasks.start_soon(self._look_at_active_runs)
-            tasks.start_soon(maintenance.keep)
+            tasks.start_soon(maintenance.run)
             working.set()
             await stop.wait()
             await self._hand_back()

@@ -83,8 +83,8 @@ async def signature(engine: Engine, job: Job) -> Any:
     source = MethodSource.model_validate(job.payload["method"])
     await refuse_endless(source, engine.options.max_dry_steps)
     async with _refusals_located(engine, source):
-        told = await signature_of(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
-    return told  # noqa: RET504 - mypy takes the block for one that may swallow an error
+        signature = await signature_of(engine.libraries, source, job.digest, job.payload.get("pipe_code"))
+    return signature  # noqa: RET504 - mypy takes the block for one that may swallow an error
 
 
 async def bridge_tokens(engine: Engine, job: Job) -> Any:

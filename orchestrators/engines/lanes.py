@@ -172,13 +172,13 @@ class Lanes:
             changed=self._wake,
         )
         self._lanes.setdefault(lane.key, []).append(engine)
-        self._tasks.start_soon(self._keep, engine, name=f"engine {self._spawned}")
+        self._tasks.start_soon(self._run_engine, engine, name=f"engine {self._spawned}")
 
-    async def _keep(self, engine: EngineProcess) -> None:
+    async def _run_engine(self, engine: EngineProcess) -> None:
         try:
             await engine.run(self._settings.engine.boot_timeout_s)
         except Exception:  # noqa: BLE001 - one engine must not take the others with it
-            logger.exception("an engine could not be looked after; it was ended")
+            logger.exception("an engine failed unexpectedly; it was ended")
         finally:
             self._forget(engine)
             self._wake()

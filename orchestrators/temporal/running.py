@@ -66,9 +66,9 @@ class ActiveRun:
     def append(self, event: RunEvent) -> None:
         """Take an event into the log, and wake up the activity."""
         self.event_log.append(event)
-        self.tell()
+        self.notify()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake up the activity."""
         self.news.set()
         self.news = anyio.Event()
@@ -103,7 +103,7 @@ class Runner:
             logger.exception("a run failed with an unexpected exception")
             active.outcome = _ended(active, RunState.FAILED, run_unexpected(active.run_id))
         active.ended_at = time.monotonic()
-        active.tell()
+        active.notify()
 
     async def _outcome(self, active: ActiveRun, order: Any, attempt: int) -> Json:
         try:
@@ -134,13 +134,13 @@ class Runner:
             logger.exception("the request of the run %s cannot be read", run_id)
             raise ProblemError(run_lost(run_id, run_events.UNREADABLE_REQUEST)) from None
         # The request names the files that the run may read, and anyone who may start workflows can write one.
-        named, run = (request.run_id, request.orchestration_mode), await self._looked_up(active)
+        named, run = (request.run_id, request.orchestration_mode), await self._snapshot(active)
         if run is None or named != (run_id, MODE) or asked.digest != run.asked.digest:
             logger.error("the request that came for the run %s is another one's", run_id)
             raise run_id_taken(run_id)
         return request.model_copy(update={"execution": run.files_of})
 
-    async def _looked_up(self, active: ActiveRun) -> RunSnapshot | None:
+    async def _snapshot(self, active: ActiveRun) -> RunSnapshot | None:
         """What Temporal knows of a run; None if it has no such run. Raises `ProblemError`."""
         while True:
             try:

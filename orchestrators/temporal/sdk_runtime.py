@@ -19,13 +19,13 @@ class _Seldom(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._written: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        if record.created - self._told.get(record.name, 0.0) < _PAUSE_S:
+        if record.created - self._written.get(record.name, 0.0) < _PAUSE_S:
             return False
-        self._told[record.name] = record.created
+        self._written[record.name] = record.created
         return True
 
 

@@ -82,7 +82,7 @@ class TemporalWorker:
             try:
                 async with self._workflow_worker(client):
                     async with self._run_worker(run_client):
-                        self._begin("looking for workers", self._tell_when_known, working)
+                        self._begin("looking for workers", self._report_when_known, working)
                         await stop.wait()
                     await self._see_to_the_last()
             except RuntimeError as error:
@@ -125,7 +125,7 @@ class TemporalWorker:
         except ProblemError as error:
             return error.problem.code == "run.not_found"
 
-    async def _tell_when_known(self, working: anyio.Event) -> None:
+    async def _report_when_known(self, working: anyio.Event) -> None:
         """Set `working` once servers can see this worker or another one."""
         while not await self._is_any_known():  # noqa: ASYNC110 - Temporal sends no signal
             await anyio.sleep(_LOOK_S)
@@ -197,15 +197,15 @@ class TemporalWorker:
         run_id, execution = _checked(info.workflow_id), str(info.workflow_run_id)
         active = self._active.get(execution)
         if active is None:
-            told = info.heartbeat_details[0] if info.heartbeat_details else None
-            active = self._active[execution] = ActiveRun(run_id, execution, EventLog(told or before))
-            if told is not None:
+            heartbeat = info.heartbeat_details[0] if info.heartbeat_details else None
+            active = self._active[execution] = ActiveRun(run_id, execution, EventLog(heartbeat or before))
+            if heartbeat is not None:
                 self._runner.requeued(active)
             # Temporal also counts tasks that a frozen worker took and never began. Only begun attempts count here,
             # up to a limit.
             is_hopeless = info.attempt > self._settings.max_attempts + _TRIES_IN_VAIN
             attempt = self._settings.max_attempts + 1 if is_hopeless else active.event_log.attempt + 1
-            self._begin(f"run {run_id}", self._keep, active, order, attempt)
+            self._begin(f"run {run_id}", self._run_active, active, order, attempt)
         active.owner = owner = object()
         try:
             while True:
@@ -217,7 +217,7 @@ class TemporalWorker:
             if active.owner is owner:
                 active.owner = None
 
-    async def _keep(self, active: ActiveRun, order: Any, attempt: int) -> None:
+    async def _run_active(self, active: ActiveRun, order: Any, attempt: int) -> None:
         try:
             await self._runner.run(active, order, attempt)
             # The outcome may be lost on its way to Temporal, which then asks again.

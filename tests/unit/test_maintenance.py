@@ -209,7 +209,7 @@ async def test_a_step_that_fails_ends_neither_the_others_nor_the_worker_and_is_l
         monkeypatch.setattr(module, name, 0.0)
     with caplog.at_level(logging.ERROR), anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(worker.keep)
+            tasks.start_soon(worker.run)
             await done.wait()
             tasks.cancel_scope.cancel()
 
@@ -224,4 +224,4 @@ async def test_a_worker_that_cannot_use_its_ledger_any_more_ends(
         connection.exec_driver_sql("UPDATE mthds_ledger SET needs = 9, release = '9.9.9'")
 
     with anyio.fail_after(30), pytest.raises(ProblemError, match=r"9\.9\.9"):
-        await worker.keep()
+        await worker.run()
