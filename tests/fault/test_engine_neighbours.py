@@ -204,7 +204,7 @@ async def test_a_job_that_is_cancelled_as_soon_as_it_is_sent_costs_nothing(tmp_p
 async def test_an_engine_that_is_stopped_ends_no_deadline_gets_nothing_new_and_is_ended_with_that_reason(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrators.engines.engine_process.BEAT_S", 0.1)
+    monkeypatch.setattr("orchestrators.engines.engine_process.PING_S", 0.1)
     settings = pool_settings(tmp_path, max_engines=1, cancel_grace_s=600, unresponsive_s=10**6)
     async with EnginePool.open(settings) as pool, two_neighbours(pool, gate) as neighbours:
         (stopped,) = engine_pids()
@@ -232,7 +232,7 @@ async def test_an_engine_that_is_stopped_ends_no_deadline_gets_nothing_new_and_i
 async def test_an_engine_that_stands_still_with_a_job_that_did_not_stop_is_ended_sooner(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrators.engines.engine_process.BEAT_S", 0.1)
+    monkeypatch.setattr("orchestrators.engines.engine_process.PING_S", 0.1)
     begun = tmp_path / "begun"
     # The same method, so that both runs share an engine; one holds its event loop.
     method = python_method(
@@ -264,7 +264,7 @@ async def test_an_engine_that_stands_still_with_a_job_that_did_not_stop_is_ended
 async def test_an_engine_that_is_stopped_for_a_while_goes_on(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrators.engines.engine_process.BEAT_S", 0.1)
+    monkeypatch.setattr("orchestrators.engines.engine_process.PING_S", 0.1)
     async with EnginePool.open(pool_settings(tmp_path, max_engines=1)) as pool:
         async with two_neighbours(pool, gate) as neighbours:
             (stopped,) = engine_pids()
