@@ -143,3 +143,12 @@ def problem_error(
         run_id=run_id,
     )
     return ProblemError(document, rpc_code=rpc_code)
+
+
+def faults_summary(faults: list[ProblemItem]) -> str:
+    """How many there are, and where the first is: each has a sentence of its own in `errors`."""
+    place = faults[0].location
+    where = "" if place is None or place.file is None else f"{place.file}:{place.line}" if place.line else place.file
+    if len(faults) == 1:
+        return f"The method has a fault{where and f', at {where}'}."
+    return f"The method has {len(faults)} faults{where and f', the first at {where}'}."

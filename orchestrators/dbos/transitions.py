@@ -1,5 +1,7 @@
 """Every step in the life of a run, each one a change of its row and its events in one transaction.
 
+Invariant: nothing else changes a stored run, and its events are numbered from 1 without a gap, `run_ended` last.
+
 A worker's steps count only while the worker still has the run: `Claim` names the attempt and the executor, and a step
 with another claim raises `ClaimLost`. So a run ends once, even if two workers believe that they have it.
 

@@ -19,7 +19,7 @@ from orchestrators.engine.signatures import signature as signature_of
 from orchestrators.engine.templates import inputs_template
 from orchestrators.engine.validation import validate as validation
 from schemas.method_source import MethodSource
-from schemas.problem import ProblemError, ProblemItem, problem_error
+from schemas.problem import ProblemError, ProblemItem, faults_summary, problem_error
 from schemas.runs import RunEvent, RunRequest
 from schemas.validation import ValidateRequest
 
@@ -155,7 +155,7 @@ def _judging(engine: Engine, method: MethodSource) -> AbstractAsyncContextManage
 def _invalid(faults: list[ProblemItem], run_id: str | None) -> ProblemError:
     return problem_error(
         "method.invalid",
-        f"The method does not validate: {faults[0].detail}",
+        faults_summary(faults),
         next_step=("change_method", "Fix each fault that `errors` lists, then send the request again."),
         errors=faults,
         run_id=run_id,

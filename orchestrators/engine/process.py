@@ -1,4 +1,7 @@
-"""The engine process: one event loop, one pipe to its owner, jobs side by side."""
+"""The engine process: one event loop, one pipe to its owner, jobs side by side.
+
+Invariant: an engine ends with its owner, however that ends; it watches a pipe that only the owner holds open.
+"""
 
 import asyncio
 import gc

@@ -1,4 +1,7 @@
-"""One engine as its owner sees it: its process, its pipe and its jobs."""
+"""One engine as its owner sees it: its process, its pipe and its jobs.
+
+Invariant: an engine that answers pings is not killed for one job while it has others.
+"""
 
 import asyncio
 import contextlib

@@ -1,5 +1,7 @@
 """The event log of a run, as a worker's heartbeats carry it: figures that people read in Temporal's own UI, and every
 event, in text that is compressed as it grows.
+
+Invariant: events are numbered from 1 without a gap, `run_ended` last.
 """
 
 import base64

@@ -1,5 +1,6 @@
-"""The workflows. They run in a worker, again and again over the same history, so they change only as Temporal's rules
-for versioning allow: a change that a recorded history would notice stands behind `workflow.patched`.
+"""The workflows. They run in a worker, again and again over the same history.
+
+Invariant: a change that a recorded history would notice stands behind `workflow.patched`.
 """
 
 import math

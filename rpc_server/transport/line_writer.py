@@ -1,4 +1,6 @@
-"""Lines for a descriptor that may be unread: writing them never waits and never fails.
+"""Lines for a descriptor that may be unread.
+
+Invariant: writing a line never waits and never fails.
 
 A pipe whose reader has stopped reading takes 64 KB and then blocks the writer. So a thread writes, from a bounded
 queue. Lines that do not fit are dropped, and their number is reported once something can be written again.

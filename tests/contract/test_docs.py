@@ -538,6 +538,14 @@ class TestExamples:
             tomli.loads(text)
 
 
+def test_every_invariant_is_marked_in_the_modules_that_hold_it() -> None:
+    """docs/architecture.md"""
+    modules = [name for row in rows(section(page("docs/architecture.md"), "Invariants")) for name in codes(row[1])]
+
+    assert len(modules) > 10
+    assert [name for name in modules if "Invariant: " not in (ROOT / name).read_text(encoding="utf-8")] == []
+
+
 class TestPages:
     """All of them."""
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from schemas.problem import Problem, problem
+from schemas.problem import Problem, faults_summary, problem
 from schemas.validation import ValidationVerdict
 
 logger = logging.getLogger(__name__)
@@ -19,10 +19,9 @@ def may_pass(problem: Problem) -> bool:
 def invalid(verdict: ValidationVerdict) -> Problem:
     """It does not validate."""
     faults = verdict.errors or []
-    first = f": {faults[0].detail}" if faults else "."
     return problem(
         "method.invalid",
-        f"The method does not validate{first}",
+        faults_summary(faults) if faults else "The method does not validate.",
         next_step=("change_method", "Fix each fault that `errors` lists."),
         errors=faults,
     )
