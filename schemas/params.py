@@ -90,7 +90,9 @@ class ExecuteParams(RunParams):
 
     wait_s: Annotated[
         Seconds | None,
-        Field(description="Seconds to wait; then the answer is the run id and what to call next, and the run goes on."),
+        Field(
+            description="Seconds to wait; then the answer is the run id and what to call next, and the run continues."
+        ),
     ] = None
 
 
@@ -99,7 +101,7 @@ class StartParams(RunParams):
 
 
 class ValidateParams(MethodParams):
-    """`validate`: judge a method without running it."""
+    """`validate`: check a method without running it."""
 
     allow_signatures: Annotated[bool, Field(description="Dry-run pipes that are only declared.")] = False
     include: Annotated[list[Literal["graph"]] | None, Field(description="`graph` adds the dry-run graph.")] = None

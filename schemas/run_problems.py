@@ -28,7 +28,7 @@ def run_not_finished(run_id: str) -> ProblemError:
     """The refusal of a result that is not there yet."""
     return problem_error(
         "run.not_finished",
-        f"The run {run_id!r} is still going.",
+        f"The run {run_id!r} has not ended yet.",
         next_step=("wait", "Ask again later, with `wait_s` to wait for it, or follow it with `runs/watch`."),
         params={"pipeline_run_id": run_id},
         run_id=run_id,

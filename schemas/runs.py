@@ -87,7 +87,7 @@ class RunRequest(Closed):
     created_at: float
     """Seconds since the epoch."""
     deadline: float | None = None
-    """Absolute, seconds since the epoch; a run still going then ends as `run.timed_out`."""
+    """Absolute, seconds since the epoch; a run that has not ended then ends as `run.timed_out`."""
     execution: Execution | None = None
     """Said by the worker that runs it, where an id may be used again; never by who asks for it."""
 

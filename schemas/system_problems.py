@@ -22,7 +22,9 @@ def system_problem(error: BaseException) -> Problem | None:
             if cause.errno in _FULL:
                 return _unavailable("There is no room left on the disk.", "Make room, then try again.")
             if cause.errno in _SPENT:
-                return _unavailable(f"The machine gave no more: {_reason(cause)}.", "Try again when less is going on.")
+                return _unavailable(
+                    f"The machine gave no more: {_reason(cause)}.", "Try again when the machine has less to do."
+                )
     return None
 
 

@@ -68,7 +68,7 @@ def moved_away(file: Path) -> ProblemError:
     logger.error("the file of runs was moved or replaced while it was in use: %s", file)
     return unavailable(
         "The file of runs was moved or replaced while it was in use.",
-        "Put it back as it was; or, to go on without it, move its -wal and -shm files away too.",
+        "Put it back as it was; or, to continue without it, move its -wal and -shm files away too.",
     )
 
 

@@ -165,4 +165,4 @@ class DbosLedger:
 
 
 def _unexplained(run_id: str) -> Problem:
-    return run_lost(run_id, "The run ended, and what came of it is not there any more.")
+    return run_lost(run_id, "The run ended, but its result is missing.")

@@ -153,7 +153,7 @@ class Runner:
                     return await self._pool.execute(_with_time(request, forward_s), writer.take, lane)
             except ProblemError as error:
                 return _in_its_own_time(error.problem, request) if forward_s else error.problem
-            except Exception:  # noqa: BLE001 - the run has to end, whatever failed
+            except Exception:  # noqa: BLE001 - the run must end after any failure
                 logger.exception("a run failed with an unexpected exception")
                 return run_unexpected(request.run_id)
             finally:

@@ -26,7 +26,7 @@ def no_answer_in_time(limit_s: float) -> ProblemError:
     """An engine took longer to load or to validate a method than it may."""
     return problem_error(
         "runtime.unavailable",
-        f"No engine had answered after {limit_s:g} seconds: the method takes too long to load or to judge, or this"
+        f"No engine had answered after {limit_s:g} seconds: the method takes too long to load or to validate, or this"
         " machine is too busy.",
         next_step=(
             "change_method",

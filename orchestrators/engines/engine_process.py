@@ -279,7 +279,7 @@ class EngineProcess(asyncio.Protocol):
         self._withdraw()
         if self._jobs:
             logger.warning(
-                "%s did not stop when told to, and may go on until the %d other jobs of its engine are over",
+                "%s did not stop when asked to, and may continue until the %d other jobs of its engine are over",
                 *(job.name, self.load),
             )
 

@@ -19,7 +19,7 @@ PLUGIN_API_VERSION = 1
 ENTRY_POINT_GROUP = "mthds_rpc.plugins"
 
 EventSink = Callable[[RunEvent], None]
-"""Takes each event of a run, in order; must not block. `None` in its place means nobody listens and nothing is paid."""
+"""Takes each event of a run, in order; must not block. `None` stands for no listener, and costs nothing."""
 
 
 class RunLedger(Protocol):
@@ -42,7 +42,7 @@ class RunLedger(Protocol):
 
 @runtime_checkable
 class PrunableLedger(RunLedger, Protocol):
-    """A ledger that outlives its server, so that somebody has to clear it."""
+    """A ledger that outlives its server, so that it has to be cleared."""
 
     async def prune(self, keep_s: float | None, keep_runs: int | None) -> int:
         """Forget ended runs older than `keep_s` seconds, and all but the newest `keep_runs`; how many it was."""
@@ -52,7 +52,7 @@ class PrunableLedger(RunLedger, Protocol):
 class Orchestrator(Protocol):
     """One way to run a method. anyio cancellation of `execute` cancels the run where the caller owns it.
 
-    Where `supports_fire_and_forget` is true the run owns itself: it goes on without whoever waited for it.
+    Where `supports_fire_and_forget` is true the run owns itself: it continues without its caller.
     """
 
     @property
@@ -83,7 +83,7 @@ class BundleValidator(Protocol):
 
 
 class Engines(BundleValidator, Protocol):
-    """The engines of this process. They judge methods, so they can be registered as a validator."""
+    """The engines of this process. They validate methods, so they can be registered as a validator."""
 
     async def execute(self, run: RunRequest, events: EventSink | None) -> RunResult:
         """Run on this machine, to the end. Raises `ProblemError`. Cancelling it cancels the run."""
@@ -105,14 +105,14 @@ class PluginContext:
     state_dir: Path
     """The user's state directory of mthds-rpc, absolute; not yet created."""
     engines: Engines
-    """Run and judge methods on this machine."""
+    """Run and validate methods on this machine."""
     logger: logging.Logger
     mode: str
     """The token that is being resolved: one factory may serve several. Empty for a token source."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """The process's variables and those of the user's files of variables."""
     redact: Callable[[Any], Any] = lambda value: value
-    """A copy of a JSON value with the secrets of the environment masked: for whatever is kept or shown."""
+    """A copy of a JSON value with the secrets of the environment masked: for what is kept or shown."""
     tasks: "BackgroundTasks | None" = None
     """Holds what the plugin runs in the background; cancelled before teardown. A task that fails is logged."""
     resumes: bool = False
@@ -169,7 +169,7 @@ class FoundToken:
 
 
 class TokenSource(Protocol):
-    """Serves tokens that are known only once somebody looks, such as those of another plugin system."""
+    """Serves tokens that are known only after a look, such as those of another plugin system."""
 
     async def tokens(self) -> list[FoundToken]:
         """Look. Asked at the first token that no plugin registered, and never again once it has answered."""

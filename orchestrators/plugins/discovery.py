@@ -121,7 +121,7 @@ def _refuse_second(origin: PluginOrigin, earlier: list[PluginOrigin]) -> None:
 
 
 def _registered(entry_point: EntryPoint, origin: PluginOrigin) -> Registrar:
-    """Load and register one plugin. Raises `PluginFault`, whatever the plugin raises."""
+    """Load and register one plugin. Raises `PluginFault` for any exception of the plugin."""
     try:
         plugin: Plugin = entry_point.load()
         _check(plugin, origin)

@@ -47,7 +47,7 @@ class Features:
     """
 
     announce: Announce = staticmethod(lambda kind: None)
-    """Tells the clients that a list has changed; set by whoever serves these features."""
+    """Tells the clients that a list has changed; set by the server of these features."""
 
     async def tools(self) -> list[dict[str, Any]]:
         """The tools, in an order that does not change by itself."""

@@ -241,7 +241,7 @@ class Plugins:
             self.errors.use(registered.origin.name)
             try:
                 offered.append(registered.value())
-            except Exception:  # noqa: BLE001 - one plugin's failure keeps nobody from the others' features
+            except Exception:  # noqa: BLE001 - one plugin's failure does not affect the others' features
                 logger.exception("the plugin %s could not offer its features", registered.origin)
         return offered
 
@@ -251,7 +251,7 @@ class Plugins:
 
 
 async def tear_down(registrations: Registrations) -> None:
-    """Call every teardown once, in reverse order, each for `TEARDOWN_S` seconds at most, whatever is cancelled."""
+    """Call every teardown once, in reverse order, each for `TEARDOWN_S` seconds at most, even under cancellation."""
     while registrations.teardowns:
         teardown = registrations.teardowns.pop()
         with anyio.CancelScope(shield=True):
@@ -316,6 +316,6 @@ def _cannot_begin(origin: PluginOrigin, mode: str) -> ProblemError:
     return problem_error(
         "pipelex.plugin.broken",
         f"The plugin {origin}, which serves the orchestration mode '{mode}', failed when it was first used.",
-        next_step=("fix_configuration", "Look at the server's stderr for the reason, and mend or disable the plugin."),
+        next_step=("fix_configuration", "Look at the server's stderr for the reason, and fix or disable the plugin."),
         params={"plugin": origin.name},
     )

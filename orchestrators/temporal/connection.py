@@ -1,4 +1,4 @@
-"""The connection to the Temporal server: where it is, and calls that end in time whatever the server does."""
+"""The connection to the Temporal server: where it is, and calls that end in time."""
 
 import asyncio
 import os

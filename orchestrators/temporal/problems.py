@@ -132,7 +132,7 @@ def run_terminated(run_id: str | None, why: str | None) -> Problem:
     return problem(
         "run.terminated",
         f"The run was terminated in Temporal{said}.",
-        next_step=("report", "Ask whoever runs the Temporal server why, then run it again."),
+        next_step=("report", "Ask the operator of the Temporal server why, then run it again."),
         params={"ended_by": "operator"},
         run_id=run_id,
     )
@@ -194,7 +194,7 @@ def _failed(run_id: str | None, detail: str) -> Problem:
     return problem(
         "run.failed",
         _one_line(detail) or "The run ended without success.",
-        next_step=("report", "Look at the run in Temporal, and report it to whoever runs that."),
+        next_step=("report", "Look at the run in Temporal, and report it to its operator."),
         run_id=run_id,
     )
 

@@ -99,7 +99,7 @@ class Runner:
         """Run until there is an outcome; `attempt` is the number of the first attempt here. Never raises."""
         try:
             active.outcome = await self._outcome(active, order, attempt)
-        except Exception:  # noqa: BLE001 - the run has to end, whatever failed
+        except Exception:  # noqa: BLE001 - the run must end after any failure
             logger.exception("a run failed with an unexpected exception")
             active.outcome = _ended(active, RunState.FAILED, run_unexpected(active.run_id))
         active.ended_at = time.monotonic()

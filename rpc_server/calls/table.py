@@ -107,7 +107,7 @@ def wire_methods(services: ServicesWhenReady, orchestration_mode: str) -> CallTa
                 name="validate",
                 params="schemas.params:ValidateParams",
                 handler=late("validate", "validate"),
-                summary="Judge a method; a verdict for a valid and for an invalid one alike.",
+                summary="Validate a method; a verdict for a valid and for an invalid one alike.",
                 result="schemas.validation:ValidationVerdict",
                 errors=(*_MODE_ERRORS, *_METHOD_ERRORS, "method.invalid"),
             ),

@@ -108,7 +108,7 @@ def _bundles(request: ValidateRequest) -> MethodBundles:
         return method
     raise problem_error(
         "method.package_invalid",
-        "The method holds no .mthds bundle, so there is nothing to judge.",
+        "The method holds no .mthds bundle, so there is nothing to validate.",
         next_step=("change_method", "Add a bundle to the method, then send the request again."),
         params={"reason": "no_bundle"},
     )

@@ -43,7 +43,7 @@ def has_ended(record: Mapping[str, Any]) -> bool:
 
 
 def _status(record: Mapping[str, Any]) -> str:
-    """A state of a later release is judged by whether the run has ended, and with a problem."""
+    """For a state of a later release it counts whether the run has ended, and with a problem."""
     known = _STATUS.get(record["state"])
     if known is not None:
         return known

@@ -115,7 +115,7 @@ class _Known:
 def signatures_of(pool: EnginePool) -> AskSignature:
     """Asks the engines of a pool, which refuse a method that does not load or does not validate.
 
-    A method with Python is only loaded: judging it would take a further engine for every such method.
+    A method with Python is only loaded: its validation would take a further engine for every such method.
     """
 
     async def ask(source: MethodSource, pipe_code: str | None) -> MethodSignature:

@@ -68,6 +68,6 @@ class RunResults:
 
 def _message(answer: Json) -> str:
     waits = answer["state"] == "QUEUED"
-    about = "waits for a worker" if waits else "goes on"
+    about = "waits for a worker" if waits else "has not ended yet"
     advice = " No worker is running: start one with `mthds-rpc worker`." if answer.get("worker_alive") is False else ""
     return f"The run {about}. Call `run_result` with its run_id to wait for the result.{advice}"
