@@ -444,7 +444,7 @@ class Campaign:
     def _complaints(self) -> list[str]:
         """What nobody foresaw, of all that servers and workers said."""
         # DBOS tells at length of a database that is away.
-        unforeseen = ["nobody foresaw", "failed with an unexpected exception"]
+        unforeseen = ["failed with an unexpected exception"]
         if self._database is None:
             unforeseen.append("Traceback")
         return [line for line in self._said().splitlines() if any(words in line for words in unforeseen)]

@@ -35,7 +35,6 @@ _MODE = {"orchestration_mode": "dbos"}
 _SETTINGS = "[rpc.engine]\nmax_engines = 1\n[rpc_dbos]\nmax_attempts = 100\nconcurrency = 2\npoll_s = 0.1\n"
 _MADE_OF_THIS = ("present", "newer")
 _COMPLAINTS = (
-    "nobody foresaw",
     "failed with an unexpected exception",
     "a step of maintenance failed",
     "damaged",

@@ -24,9 +24,11 @@ _CHANGES = {
     ],
     "orchestrators/dbos/transitions.py": [
         (
-            "    _change(connection, claim.run_id, values, [started])\n    return claim\n",
-            '    considered = _event(claim.run_id, "run_considered", now, "the run was considered", claim.attempt)\n'
-            "    _change(connection, claim.run_id, values, [started, considered])\n"
+            "    _change(connection, claim.run_id, values, [run_events.started(claim.run_id, now, claim.attempt)])\n"
+            "    return claim\n",
+            "    started = run_events.started(claim.run_id, now, claim.attempt)\n"
+            '    news = {"kind": "run_considered", "message": "the run was considered"}\n'
+            "    _change(connection, claim.run_id, values, [started, started.model_copy(update=news)])\n"
             "    return Claim(claim.run_id, claim.attempt, executor, claim.event_count + 1)\n",
         ),
     ],
