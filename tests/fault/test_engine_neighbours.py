@@ -145,7 +145,7 @@ async def test_a_verdict_that_does_not_stop_costs_no_run_beside_it_and_its_engin
     assert greeted.output == {"text": "Hello Ann"}
     assert old in pids
     assert neighbours.outcomes == {"one": "completed", "two": "completed"}
-    assert "a job 'validate' did not stop when told to, and may go on until the 2 other jobs" in caplog.text
+    assert "a job 'validate' did not stop when asked to, and may continue until the 2 other jobs" in caplog.text
 
 
 async def test_a_dry_run_of_too_many_pipes_is_refused_and_its_engine_continues(tmp_path: Path, gate: Gate) -> None:
