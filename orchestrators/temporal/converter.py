@@ -26,8 +26,9 @@ class TolerantPayloadConverter(DefaultPayloadConverter):
     def _value(self, payload: Payload, hint: Any) -> Any:
         try:
             return super().from_payloads([payload], None if hint is None else [hint])[0]
-        except Exception:  # noqa: BLE001 - converters raise anything for foreign bytes
-            logger.warning("a payload with the encoding %r cannot be read", payload.metadata.get("encoding"))
+        except Exception as error:  # noqa: BLE001 - converters raise anything for foreign bytes
+            # Neither the bytes nor the message, which may hold them: both can be long.
+            logger.warning("a payload cannot be read (%s)", type(error).__name__)
             return None
 
 

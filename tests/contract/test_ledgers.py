@@ -1,4 +1,4 @@
-"""Every ledger of ours keeps the contract: in memory, in SQLite, in Postgres, in Temporal."""
+"""Each of our ledgers keeps the contract: in memory, in SQLite, in Postgres, in Temporal."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing

@@ -35,7 +35,7 @@ def test_a_list_of_tasks_refuses_a_cursor_that_is_none(legacy: Connected) -> Non
 
 
 @pytest.mark.parametrize("method", ["get", "result", "cancel"])
-@pytest.mark.parametrize("task_id", ["nobody", "not an id", ""])
+@pytest.mark.parametrize("task_id", ["unknown", "not an id", ""])
 def test_a_task_that_there_is_not_is_refused(legacy: Connected, method: str, task_id: str) -> None:
     assert legacy.mcp_error(f"tasks/{method}", {"taskId": task_id})["code"] == -32602
 
@@ -59,7 +59,7 @@ def test_the_modern_list_of_tools_says_nothing_of_tasks(client: Connected) -> No
 
 @pytest.mark.parametrize("method", ["get", "cancel", "update"])
 def test_a_modern_task_that_there_is_not_is_refused(client: Connected, method: str) -> None:
-    error = client.mcp_error(f"tasks/{method}", {"taskId": "nobody", "inputResponses": {}}, capabilities=TAKES_TASKS)
+    error = client.mcp_error(f"tasks/{method}", {"taskId": "unknown", "inputResponses": {}}, capabilities=TAKES_TASKS)
 
     assert error["code"] == -32602
 

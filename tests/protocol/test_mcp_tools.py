@@ -40,7 +40,7 @@ def test_the_nine_tools_come_first_and_in_one_order(client: Connected, version: 
 def test_what_is_advised_is_named_as_the_caller_knows_it(client: Connected) -> None:
     said = [
         text_of(client.tool("execute", {"method": "nowhere.mthds", "inputs": {}})),
-        text_of(client.tool("run_status", {"run_id": "nobody"})),
+        text_of(client.tool("run_status", {"run_id": "unknown"})),
         text_of(client.tool("start", greeting())),
     ]
 
@@ -64,7 +64,7 @@ def test_wrong_arguments_are_a_result_that_the_model_sees(
 
 def test_a_run_that_there_is_not_is_a_failed_result(client: Connected) -> None:
     for tool in ("run_status", "run_result", "cancel_run"):
-        result = client.tool(tool, {"run_id": "nobody"})
+        result = client.tool(tool, {"run_id": "unknown"})
         assert result["isError"] is True
         assert result["structuredContent"]["problem"]["code"] == "run.not_found"
 

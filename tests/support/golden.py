@@ -45,7 +45,7 @@ def whole(own: Json, shared: Json) -> Json:
 
 
 def lines_of(value: Any, indent: str = "") -> str:
-    """JSON in which whatever fits on a line stands on one."""
+    """JSON with each value that fits on a line in one line."""
     short = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(short) <= _WIDTH or not isinstance(value, dict | list):
         return short
